@@ -1,0 +1,23 @@
+"""The root of the detector's error tree."""
+
+from __future__ import annotations
+
+
+class DetectorError(Exception):
+    """Anything that went wrong between an image and its detections."""
+
+
+class ModelError(DetectorError):
+    """A model cannot be used: the message names the file, what was found and what is supported."""
+
+
+class DetectorBusy(DetectorError):
+    """Every worker is busy and the line of waiting images is full; try again later."""
+
+
+class DetectorTimeout(DetectorError):
+    """A worker did not answer in time; it was replaced and its image is lost."""
+
+
+class WorkerLost(DetectorError):
+    """The worker that held an image died; it is being replaced and its image is lost."""

@@ -1,0 +1,39 @@
+"""The server's error tree; `web/app.py` maps it to status codes, `cli.py` to exit codes."""
+
+from __future__ import annotations
+
+
+class StreamServerError(Exception):
+    """Anything the product reports in one line, without a traceback."""
+
+
+class ConfigError(StreamServerError):
+    """A setting is wrong; the message names its key, the value and what would be right."""
+
+
+class SourceError(StreamServerError):
+    """A camera cannot be opened or read; `reason` is one line, free of credentials."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AuthenticationFailed(SourceError):
+    """The camera refused the credentials (401, 403); retrying soon would lock the account."""
+
+
+class SourceEnded(SourceError):
+    """A finite source has no more frames."""
+
+
+class ImageError(StreamServerError):
+    """Bytes that should be an image are not, or are one that is refused."""
+
+
+class EncodeError(StreamServerError):
+    """An image could not be made into a JPEG."""
+
+
+class LimitError(StreamServerError):
+    """A limit of the server is reached; try again later."""

@@ -1,0 +1,89 @@
+"""The values that travel: pictures from sources, frames of cameras, encoded frames of streams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detector.detections import BGRImage
+
+
+class Picture:
+    """What a source hands over: pixels made when first asked for, and the camera's own JPEG if it sent one.
+
+    size_wh: width and height in pixels, also before the pixels are made.
+    decode: called at most once, from whichever thread first wants `image`; returns (H, W, 3) uint8 BGR and
+        raises ImageError for a broken picture.
+    jpeg: the bytes as the camera sent them, or None when it sent something else.
+    """
+
+    __slots__ = ("_decode", "_image", "_lock", "jpeg", "size_wh")
+
+    def __init__(
+        self, size_wh: tuple[int, int], decode: Callable[[], BGRImage], jpeg: bytes | None = None
+    ) -> None:
+        self.size_wh = size_wh
+        self.jpeg = jpeg
+        self._decode: Callable[[], BGRImage] | None = decode
+        self._image: BGRImage | None = None
+        self._lock = threading.Lock()  # guards _image and _decode: several stages may ask at once
+
+    @classmethod
+    def of_image(cls, image: BGRImage) -> Picture:
+        """Return the picture whose pixels are already there; `image` becomes read-only."""
+        picture = cls((image.shape[1], image.shape[0]), lambda: image)
+        _ = picture.image
+        return picture
+
+    @property
+    def image(self) -> BGRImage:
+        """(H, W, 3) uint8 BGR, read-only. Raises ImageError (again on every call) when it cannot be decoded."""
+        with self._lock:
+            if self._image is None:
+                assert self._decode is not None
+                image = self._decode()
+                image.setflags(write=False)
+                self._image, self._decode = image, None
+            return self._image
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a camera, with its number and time.
+
+    sequence: 1, 2, 3... per camera; a gap is a dropped frame.
+    captured_at: `time.monotonic()` seconds when the picture had arrived.
+    """
+
+    picture: Picture
+    camera: str
+    sequence: int
+    captured_at: float
+
+    @property
+    def image(self) -> BGRImage:
+        """(H, W, 3) uint8 BGR, read-only; decoded on first use. Raises ImageError."""
+        return self.picture.image
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.picture.size_wh
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """One frame as viewers get it; immutable, one object shared by all of them.
+
+    part: the JPEG in the canonical multipart framing, closing boundary included.
+    sequence: the frame's number in its camera.
+    captured_at, encoded_at: `time.monotonic()` seconds.
+    """
+
+    jpeg: bytes
+    part: bytes
+    size_wh: tuple[int, int]
+    sequence: int
+    captured_at: float
+    encoded_at: float

@@ -1,0 +1,42 @@
+"""What every way to get frames has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from stream_server.frames import Picture
+
+
+class Source(ABC):
+    """One way to get pictures. Owned by one thread: `open`, `read` and `close` are called from it alone."""
+
+    #: Width and height the source reports once open, (0, 0) while unknown.
+    size_wh: tuple[int, int] = (0, 0)
+    #: What the source says about itself once open, e.g. "H.264 over RTSP/TCP", "MJPEG over HTTP".
+    description: str = ""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open it; returns when pictures can be read, at the latest after the configured connect timeout.
+
+        Raises SourceError with the cause in one line (no credentials), AuthenticationFailed for 401/403.
+        """
+
+    @abstractmethod
+    def read(self, wanted: bool = True) -> Picture | None:
+        """Wait for the next picture and return it.
+
+        wanted: False when nobody will look at it; a source that can, saves itself the decoding.
+        Returns None when the source lives but has no whole picture to give (a packet passed undecoded, a
+        snapshot that has not changed).
+
+        Raises SourceError when the connection is lost or silent for longer than the configured read timeout,
+        SourceEnded after the last picture of a finite source.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the device or connection; may be called twice and from any state."""
+
+    def interrupt(self) -> None:  # noqa: B027 - optional
+        """Make a blocked `open` or `read` return soon; the one method other threads may call."""

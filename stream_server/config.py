@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -25,7 +26,17 @@ from stream_server.source_url import SourceURL, parse_source
 
 Overlay = Literal["live", "exact", "none"]
 
-CAMERA_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _check_name(name: object) -> str:
+    """Return the camera's name; it stands in URLs and log lines."""
+    if not _CAMERA_NAME.fullmatch(str(name)):
+        raise ValueError("expected a camera name of letters, digits, '-' and '_', 64 at most")
+    return str(name)
+
+
+CameraName = Annotated[str, BeforeValidator(_check_name)]
 
 
 class _Model(BaseModel):
@@ -35,7 +46,7 @@ class _Model(BaseModel):
 def _read_secret(value: object) -> object:
     """Return the secret meant by a plain string, `{env: NAME}` or `{file: PATH}`."""
     if isinstance(value, dict) and len(value) == 1:
-        (where, name), = value.items()
+        ((where, name),) = value.items()
         if where == "env":
             if name not in os.environ:
                 raise ValueError(f"the environment variable {name} is not set")
@@ -61,26 +72,36 @@ class SourceConfig(_Model):
     """Where pictures come from and how they are asked for."""
 
     source: str = Field(
-        description="Webcam (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), `rtsp(s)://…`, `http(s)://…` (MJPEG, JPEG "
-        "snapshot or `.m3u8`), the path of a video file, or `demo:`."
+        description="Webcam (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), `rtsp(s)://…`, `http(s)://…` (MJPEG, "
+        "JPEG snapshot or `.m3u8`), the path of a video file, or `demo:`."
     )
     username: str | None = Field(None, description="User name at the camera; may also stand in the address.")
     password: Secret | None = Field(
-        None, description="Password at the camera: a string, `{env: NAME}` or `{file: PATH}`. Never shown again."
+        None,
+        description="Password at the camera: a string, `{env: NAME}` or `{file: PATH}`. Never shown again.",
     )
     transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP: how the video travels.")
     verify_tls: bool = Field(True, description="https, rtsps: check the camera's certificate.")
     width: int | None = Field(None, ge=16, le=7680, description="Webcam, demo: width to ask for, in pixels.")
-    height: int | None = Field(None, ge=16, le=4320, description="Webcam, demo: height to ask for, in pixels.")
-    fps: float | None = Field(
-        None, ge=0.1, le=120, description="Webcam, demo: frames per second to ask for. Snapshots: polls per second."
+    height: int | None = Field(
+        None, ge=16, le=4320, description="Webcam, demo: height to ask for, in pixels."
     )
-    realtime: bool = Field(True, description="Video file: play at its own speed rather than as fast as possible.")
+    fps: float | None = Field(
+        None,
+        ge=0.1,
+        le=120,
+        description="Webcam, demo: frames per second to ask for. Snapshots: polls per second.",
+    )
+    realtime: bool = Field(
+        True, description="Video file: play at its own speed rather than as fast as possible."
+    )
     at_end: Literal["loop", "hold", "stop"] = Field(
         "loop", description="Video file: start again, keep the last picture, or end the stream."
     )
     connect_timeout_s: float = Field(10, ge=1, le=120, description="Seconds to open the camera.")
-    read_timeout_s: float = Field(10, ge=1, le=120, description="Seconds without a picture until it counts as stalled.")
+    read_timeout_s: float = Field(
+        10, ge=1, le=120, description="Seconds without a picture until it counts as stalled."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +142,9 @@ class DetectConfig(_Model):
 
     enabled: bool = Field(True, description="Look for objects at all.")
     fps: float = Field(5, gt=0, le=120, description="Frames analysed per second, at most.")
-    score_threshold: float | None = Field(None, ge=0, le=1, description="Least score; default: the detector's.")
+    score_threshold: float | None = Field(
+        None, ge=0, le=1, description="Least score; default: the detector's."
+    )
     classes: tuple[str, ...] | None = Field(None, description="Labels to keep; default: the detector's.")
 
 
@@ -133,8 +156,8 @@ class StreamConfig(_Model):
     quality: int = Field(80, ge=1, le=100, description="JPEG quality.")
     overlay: Overlay = Field(
         "live",
-        description="`live`: every frame, boxes carried to its time; `exact`: analysed frames with their own boxes; "
-        "`none`: untouched.",
+        description="`live`: every frame, boxes carried to its time; `exact`: analysed frames with their "
+        "own boxes; `none`: untouched.",
     )
     labels: bool = Field(True, description="Write label, score and track number at each box.")
     caption: bool = Field(True, description="Write camera name, time and frame rate into the picture.")
@@ -144,8 +167,8 @@ class CameraConfig(SourceConfig):
     """One camera."""
 
     on_demand: bool = Field(False, description="Open it with the first viewer, close it 10 s after the last.")
-    detect: DetectConfig = Field(default_factory=lambda: DetectConfig(), description="See below.")
-    stream: StreamConfig = Field(default_factory=lambda: StreamConfig(), description="See below.")
+    detect: DetectConfig = Field(default_factory=DetectConfig, description="See below.")
+    stream: StreamConfig = Field(default_factory=StreamConfig, description="See below.")
 
 
 class ServerConfig(_Model):
@@ -160,13 +183,23 @@ class ServerConfig(_Model):
 class DetectorConfig(_Model):
     """The model and the workers that run it."""
 
-    model: str = Field("centernet-mobilenetv3", description="Name of a known model or path of a `.tflite` file.")
-    workers: int | Literal["auto"] = Field("auto", description="Detector processes; `auto`: one a core, 0: none.")
+    model: str = Field(
+        "centernet-mobilenetv3", description="Name of a known model or path of a `.tflite` file."
+    )
+    workers: int | Literal["auto"] = Field(
+        "auto", description="Detector processes; `auto`: one a core, 0: none."
+    )
     score_threshold: float = Field(0.4, ge=0, le=1, description="Least score of what is shown.")
-    iou_threshold: float = Field(0.5, ge=0, le=1, description="Overlap above which two boxes of a class are one.")
-    classes: tuple[str, ...] | None = Field(None, description="Labels to keep, e.g. `[person, car]`; default: all.")
+    iou_threshold: float = Field(
+        0.5, ge=0, le=1, description="Overlap above which two boxes of a class are one."
+    )
+    classes: tuple[str, ...] | None = Field(
+        None, description="Labels to keep, e.g. `[person, car]`; default: all."
+    )
     max_detections: int = Field(100, ge=1, le=1000, description="Most objects reported per frame.")
-    timeout_s: float = Field(10, gt=0, le=300, description="Seconds for one image until its worker is replaced.")
+    timeout_s: float = Field(
+        10, gt=0, le=300, description="Seconds for one image until its worker is replaced."
+    )
 
     @field_validator("workers")
     @classmethod
@@ -179,16 +212,163 @@ class DetectorConfig(_Model):
 class Config(_Model):
     """Everything a run needs to know."""
 
-    server: ServerConfig = Field(default_factory=lambda: ServerConfig())
-    detector: DetectorConfig = Field(default_factory=lambda: DetectorConfig())
-    cameras: dict[str, CameraConfig] = Field(default_factory=dict)
+    server: ServerConfig = Field(default_factory=ServerConfig)
+    detector: DetectorConfig = Field(default_factory=DetectorConfig)
+    cameras: dict[CameraName, CameraConfig] = Field(default_factory=dict)
 
-    @field_validator("cameras")
     @classmethod
-    def _check_names(cls, cameras: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
-        for name in cameras:
-            if not CAMERA_NAME.match(name):
-                raise ValueError(
-                    f"the camera name {name!r} is not usable; expected letters, digits, '-' and '_', 64 at most"
+    def load(cls, path: Path | None = None, overrides: tuple[str, ...] = (), **sections: object) -> Config:
+        """Return the checked configuration of a YAML file, changed by `key.path=value` overrides.
+
+        path: the file; None starts from the defaults.
+        overrides: e.g. "cameras.front.stream.fps=10"; the value is read as YAML.
+        sections: whole top-level sections that replace the file's, e.g. `cameras={...}`.
+
+        Raises ConfigError naming file, key, value and what would be right.
+        """
+        data = _read_yaml(path) if path else {}
+        data.update(sections)
+        for override in overrides:
+            _apply_override(data, override)
+        return cls.parse(data, where=str(path) if path else None)
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], where: str | None = None) -> Config:
+        """Return the checked configuration of plain data. Raises ConfigError; `where` names its origin."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as exc:
+            lines = [_explain(cast(dict[str, Any], error)) for error in exc.errors(include_url=False)]
+            prefix = f"{where}: " if where else ""
+            raise ConfigError("\n".join(secrets.redact(prefix + line) for line in lines)) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice; plain YAML silently keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
                 )
-        return cameras
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a SafeLoader
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not a text file in UTF-8") from None
+    except yaml.MarkedYAMLError as exc:
+        at = f":{exc.problem_mark.line + 1}:{exc.problem_mark.column + 1}" if exc.problem_mark else ""
+        raise ConfigError(f"{path}{at}: is not valid YAML: {exc.problem}") from None
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: is not valid YAML: {exc}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{path}: expected the sections server, detector and cameras, got {type(data).__name__}"
+        )
+    return data
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}: expected KEY.PATH=VALUE, e.g. cameras.front.stream.fps=10")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = path.split(".")
+    for key in parents:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override}: {key} is not a section")
+    data[last] = value
+
+
+_SECRET_KEYS = frozenset({"password", "username"})
+_RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
+
+
+def _explain(error: dict[str, Any]) -> str:
+    """Return one line for one of pydantic's errors: the key, the value got and what would be right."""
+    location = [str(part) for part in error["loc"] if part != "[key]"]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_suggest(location)}"
+    if error["type"] == "missing":
+        return f"{key}: is missing"
+    got = "" if _SECRET_KEYS & set(location) else f"got {_shorten(error['input'])}, "
+    return f"{key}: {got}{_expectation(error, location)}"
+
+
+def _expectation(error: dict[str, Any], location: list[str]) -> str:
+    if error["type"] in _RANGE_ERRORS and (model := _model_at(location[:-1])):
+        return f"expected {value_range(model, location[-1])}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    for start in ("Input should be ", "Input should "):
+        if message.startswith(start):
+            return f"expected {message.removeprefix(start)}"
+    return message
+
+
+def value_range(model: type[BaseModel], name: str) -> str:
+    """Return the bounds of a model's field in words, e.g. "0.1 to 120"; empty where it has none."""
+    bounds = {
+        bound: getattr(item, bound)
+        for item in model.model_fields[name].metadata
+        for bound in ("ge", "gt", "le", "lt")
+        if hasattr(item, bound)
+    }
+    low = bounds.get("ge", f"more than {bounds['gt']}" if "gt" in bounds else None)
+    high = bounds.get("le", bounds.get("lt"))
+    if low is None or high is None:
+        return (
+            f"at least {low}"
+            if high is None and low is not None
+            else f"at most {high}"
+            if high is not None
+            else ""
+        )
+    return f"{low} to {high}" if "ge" in bounds else f"{low}, up to {high}"
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _suggest(location: list[str]) -> str:
+    model = _model_at(location[:-1])
+    if model is None:
+        return ""
+    known = sorted(model.model_fields)
+    near = difflib.get_close_matches(location[-1], known, 1)
+    return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}"
+
+
+def _model_at(location: list[str]) -> type[BaseModel] | None:
+    """Return the model that describes the section at `location`, None where there is none."""
+    match location:
+        case []:
+            return Config
+        case ["cameras", _]:
+            return CameraConfig
+        case ["cameras", _, key]:
+            parent: type[BaseModel] = CameraConfig
+        case [key]:
+            parent = Config
+        case _:
+            return None
+    field = parent.model_fields.get(key)
+    annotation = field.annotation if field else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

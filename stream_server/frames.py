@@ -38,7 +38,7 @@ class Picture:
 
     @property
     def image(self) -> BGRImage:
-        """(H, W, 3) uint8 BGR, read-only. Raises ImageError (again on every call) when it cannot be decoded."""
+        """(H, W, 3) uint8 BGR, read-only. Raises ImageError, on every call, when it is broken."""
         with self._lock:
             if self._image is None:
                 assert self._decode is not None

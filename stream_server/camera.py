@@ -1,0 +1,263 @@
+"""A camera: its newest frame, its state, and the watchdog over the thread that reads it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+from stream_server import secrets
+from stream_server.capture import Capture
+from stream_server.clock import Clock, SystemClock
+from stream_server.config import CameraConfig, SourceConfig
+from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
+from stream_server.frames import Frame, Picture
+from stream_server.latest import Latest
+from stream_server.rates import RateMeter
+from stream_server.sources.base import Source
+
+log = logging.getLogger(__name__)
+
+CameraState = Literal["idle", "connecting", "online", "stalled", "offline", "auth_failed", "ended"]
+
+IDLE_AFTER_S = 10.0
+"""An on-demand camera is closed this long after its last viewer."""
+MAX_ABANDONED = 2
+"""Threads of one camera that may hang in native code; no further one is started beside them."""
+LOG_EVERY_S = 60.0
+"""How often the same trouble is logged again."""
+
+
+class Camera:
+    """Keeps one source open and its newest frame at hand, and says how it is doing.
+
+    Any thread may read `frames` and the properties; `check` is called about twice a second by the camera's
+    owner; the methods of `CaptureOwner` are called by the capture thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: CameraConfig,
+        open_source: Callable[[SourceConfig], Source],
+        *,
+        clock: Clock | None = None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare the camera; `start` opens it.
+
+        on_change: called from any thread after each new frame and each change of state; must not block.
+        """
+        self.name = name
+        self.config = config
+        self.frames: Latest[Frame] = Latest()
+        self.state: CameraState = "idle"
+        self.reason = ""
+        self.description = ""
+        self.size_wh = (0, 0)
+        self._open_source = open_source
+        self._clock = clock or SystemClock()
+        self._on_change = on_change
+        self._rate = RateMeter(clock=self._clock.now)
+        self._lock = threading.RLock()  # guards state, leases and which capture is the current one
+        self._leases = 0
+        self._released_at = float("-inf")
+        self._alive_at = self._clock.now()
+        self._picture_at: float | None = None
+        self._capture: Capture | None = None
+        self._abandoned: list[Capture] = []
+        self._log = _TroubleLog(name, self._clock)
+
+    def start(self) -> None:
+        """Start the capture thread; an on-demand camera opens its source only when it is wanted."""
+        with self._lock:
+            self._start_capture()
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """End the capture thread; one that hangs in native code is left behind and named in the log."""
+        with self._lock:
+            capture, self._capture = self._capture, None
+        self.frames.close()
+        if capture is None:
+            return
+        capture.abandon()
+        if not capture.join(timeout_s):
+            log.warning("camera %s: its source did not close within %.0f s", self.name, timeout_s)
+
+    def reconfigure(self, config: CameraConfig) -> None:
+        """Use `config` from now on and try it at once, whatever the camera was waiting for."""
+        with self._lock:
+            self.config = config
+            if self._capture:
+                self._capture.abandon()
+                self._start_capture()
+
+    def check(self) -> None:
+        """Notice that pictures stay away, and replace a capture thread that hangs in native code."""
+        with self._lock:
+            capture = self._capture
+            if capture is None:
+                return
+            if self.state == "online" and self._clock.now() - self._alive_at > self.config.read_timeout_s:
+                self._change("stalled", f"no picture for {self.config.read_timeout_s:g} s")
+            if capture.hangs and not capture.is_abandoned:
+                capture.abandon()
+                self._abandoned.append(capture)
+                self._change("offline", "the source does not answer")
+            if capture.is_abandoned:
+                self._replace_abandoned()
+            if self.config.on_demand and not self.is_wanted and self.state != "idle":
+                capture.wake()
+
+    def _replace_abandoned(self) -> None:
+        self._abandoned = [capture for capture in self._abandoned if capture.is_alive]
+        if len(self._abandoned) < MAX_ABANDONED:
+            self._start_capture()
+
+    def _start_capture(self) -> None:
+        self._alive_at = self._clock.now()
+        self._capture = Capture(self.name, self.config, self._open_source, self, self._clock)
+        self._capture.start()
+
+    # For those who want frames.
+
+    def acquire(self) -> None:
+        """Want frames until `release`: they are decoded, and an on-demand camera is opened."""
+        with self._lock:
+            self._leases += 1
+            capture = self._capture
+        if capture and self.state == "idle":
+            capture.wake()
+
+    def release(self) -> None:
+        """Want frames no longer."""
+        with self._lock:
+            self._leases -= 1
+            self._released_at = self._clock.now()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anyone wants frames."""
+        return self._leases > 0
+
+    @property
+    def is_online(self) -> bool:
+        """Whether pictures come."""
+        return self.state == "online"
+
+    @property
+    def fps(self) -> float:
+        """Pictures per second that arrive, 0.0 when none do."""
+        return self._rate.per_second
+
+    @property
+    def captured(self) -> int:
+        """Pictures that arrived since the start."""
+        return self._rate.count
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the last picture, None before the first."""
+        return None if self._picture_at is None else self._clock.now() - self._picture_at
+
+    # CaptureOwner: called by the capture thread.
+
+    def should_open(self, capture: Capture) -> bool:
+        """Return whether the source is to be open now."""
+        if capture is not self._capture:
+            return False
+        recently = self._clock.now() - self._released_at < IDLE_AFTER_S
+        return self.is_wanted or recently or not self.config.on_demand
+
+    def wants_pictures(self) -> bool:
+        """Return whether anyone will look at the next picture."""
+        return self.is_wanted
+
+    def connecting(self, capture: Capture) -> None:
+        """The source is about to be opened; a lost camera keeps its state until that succeeds."""
+        with self._lock:
+            if capture is self._capture and self.state == "idle":
+                self._change("connecting", "")
+
+    def idle(self, capture: Capture) -> None:
+        """The source is closed because nobody wants it."""
+        with self._lock:
+            if capture is self._capture:
+                self.frames.clear()
+                self._change("idle", "")
+
+    def opened(self, capture: Capture, source: Source) -> None:
+        """The source is open."""
+        with self._lock:
+            if capture is self._capture:
+                self.description, self.size_wh = source.description, source.size_wh
+
+    def arrived(self, capture: Capture, picture: Picture | None) -> None:
+        """Publish the picture; None is a sign of life without one."""
+        if capture is not self._capture:
+            return
+        now = self._clock.now()
+        if picture is not None:
+            self._publish(picture, now)
+        elif not self.is_wanted:
+            self.frames.clear()  # too old by the time someone looks
+        if picture is not None or self.state == "online":
+            self._alive_at = now
+        if self.state != "online" and (picture is not None or not self.is_wanted):
+            with self._lock:
+                self._change("online", "")
+        if picture is not None:
+            self._on_change()
+
+    def _publish(self, picture: Picture, now: float) -> None:
+        self._rate.tick()
+        self._picture_at = now
+        self.size_wh = picture.size_wh
+        self.frames.put(Frame(picture, self.name, self._rate.count, now))
+
+    def lost(self, capture: Capture, error: SourceError, retry_s: float | None) -> None:
+        """The source failed or ended; the next try comes in `retry_s` seconds, None for never."""
+        with self._lock:
+            if capture is not self._capture or capture.is_abandoned:
+                return
+            state: CameraState = "offline"
+            if isinstance(error, SourceEnded):
+                state = "ended"
+            elif isinstance(error, AuthenticationFailed):
+                state = "auth_failed"
+            self._change(state, secrets.redact(error.reason), retry_s)
+
+    def _change(self, state: CameraState, reason: str, retry_s: float | None = None) -> None:
+        changed = (state, reason) != (self.state, self.reason)
+        self.state, self.reason = state, reason
+        self._log.state(state, reason, retry_s)
+        if changed:
+            self._on_change()
+
+
+class _TroubleLog:
+    """Logs each state with its reason, the same ones again at most once a minute, with how often they came."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._name = name
+        self._clock = clock
+        self._logged_at: dict[tuple[CameraState, str], float] = {}
+        self._repeats: Counter[tuple[CameraState, str]] = Counter()
+
+    def state(self, state: CameraState, reason: str, retry_s: float | None) -> None:
+        """Log that the camera is in `state` because of `reason`."""
+        cause, now = (state, reason), self._clock.now()
+        self._repeats[cause] += 1
+        if now - self._logged_at.get(cause, float("-inf")) < LOG_EVERY_S:
+            return
+        text = f"{state}: {reason}" if reason else state
+        if (repeats := self._repeats.pop(cause)) > 1:
+            text += f" ({repeats} times)"
+        if retry_s is not None:
+            text += f"; next try in {retry_s:.0f} s"
+        is_trouble = state in ("stalled", "offline", "auth_failed")
+        log.log(logging.WARNING if is_trouble else logging.INFO, "camera %s: %s", self._name, text)
+        self._logged_at = {c: at for c, at in self._logged_at.items() if now - at < LOG_EVERY_S}
+        self._logged_at[cause] = now

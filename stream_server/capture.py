@@ -1,0 +1,200 @@
+"""The thread that opens a source, reads it until it fails, and tries again with patience."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from stream_server.backoff import Backoff
+from stream_server.clock import Clock
+from stream_server.config import SourceConfig
+from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
+from stream_server.frames import Picture
+from stream_server.sources.base import Source
+
+log = logging.getLogger(__name__)
+
+RETRY_S = (1.0, 60.0)
+AUTH_RETRY_S = (300.0, 3600.0)
+STABLE_S = 10.0
+"""A source that delivered this long is tried again after the shortest pause when it is lost."""
+GRACE_S = 2.0
+"""A source this much later than its own timeout hangs in native code."""
+
+
+class CaptureOwner(Protocol):
+    """Who is told what the thread sees; called on that thread, with the thread's own capture."""
+
+    def should_open(self, capture: Capture) -> bool:
+        """Return whether the source is to be open now."""
+        ...
+
+    def wants_pictures(self) -> bool:
+        """Return whether anyone will look at the next picture."""
+        ...
+
+    def connecting(self, capture: Capture) -> None:
+        """The source is about to be opened."""
+        ...
+
+    def idle(self, capture: Capture) -> None:
+        """The source is closed because nobody wants it."""
+        ...
+
+    def opened(self, capture: Capture, source: Source) -> None:
+        """The source is open."""
+        ...
+
+    def arrived(self, capture: Capture, picture: Picture | None) -> None:
+        """A picture came, or (None) a sign of life without one."""
+        ...
+
+    def lost(self, capture: Capture, error: SourceError, retry_s: float | None) -> None:
+        """The source failed or ended; the next try comes in `retry_s` seconds, None for never."""
+        ...
+
+
+class Capture:
+    """One thread around one source. Everything but `abandon` and `wake` happens on that thread."""
+
+    def __init__(
+        self,
+        name: str,
+        config: SourceConfig,
+        open_source: Callable[[SourceConfig], Source],
+        owner: CaptureOwner,
+        clock: Clock,
+    ) -> None:
+        self.is_abandoned = False
+        self._name = name
+        self._config = config
+        self._open_source = open_source
+        self._owner = owner
+        self._clock = clock
+        self._wake = threading.Event()
+        self._source: Source | None = None
+        self._retry = Backoff(*RETRY_S)
+        self._auth_retry = Backoff(*AUTH_RETRY_S)
+        self._was_stable = False
+        self._busy_since = 0.0
+        self._busy_limit_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """End a pause: what `should_open` says may have changed."""
+        self._wake.set()
+
+    def abandon(self) -> None:
+        """Tell the thread to close its source and end, as soon as its source lets it."""
+        self.is_abandoned = True
+        self._wake.set()
+        if source := self._source:
+            source.interrupt()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; return whether it has ended."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a call into the source is later than the source's own deadline allows."""
+        limit_s = self._busy_limit_s
+        return limit_s is not None and self._clock.now() - self._busy_since > limit_s + GRACE_S
+
+    def _run(self) -> None:
+        try:
+            while not self.is_abandoned:
+                if self._owner.should_open(self):
+                    self._pause(self._use_source())
+                else:
+                    self._owner.idle(self)
+                    self._pause(None)
+        except Exception:
+            log.exception("camera %s: the capture thread ended", self._name)
+
+    def _pause(self, pause_s: float | None) -> None:
+        """Wait that long, None for ever; `wake` ends it."""
+        if pause_s is None:
+            while not self._wake.wait(3600):
+                pass
+        elif pause_s > 0:
+            self._clock.wait(self._wake, pause_s)
+        if not self.is_abandoned:
+            self._wake.clear()
+
+    def _use_source(self) -> float | None:
+        """Open, read and close the source once; return the seconds until the next try, None for never."""
+        started = self._clock.now()
+        error: SourceError
+        try:
+            self._read_all()
+            return 0.0
+        except SourceError as exc:
+            error = exc
+        except Exception as exc:
+            log.exception("camera %s: its source broke", self._name)
+            error = SourceError(f"internal error: {type(exc).__name__}")
+        finally:
+            self._close_source()
+        retry_s = None if isinstance(error, SourceEnded) else self._pause_after(error, started)
+        self._owner.lost(self, error, retry_s)
+        return retry_s
+
+    def _pause_after(self, error: SourceError, started: float) -> float:
+        """Return the seconds from now to the next try; tries are spaced from start to start."""
+        elapsed_s = self._clock.now() - started
+        if isinstance(error, AuthenticationFailed):
+            return self._auth_retry.next_s()
+        if self._was_stable:
+            self._retry.reset()
+            return self._retry.next_s()
+        return max(0.0, self._retry.next_s() - elapsed_s)
+
+    def _read_all(self) -> None:
+        self._was_stable = False
+        self._owner.connecting(self)
+        self._source = source = self._open_source(self._config)
+        with self._deadline(self._config.connect_timeout_s):
+            source.open()
+        self._owner.opened(self, source)
+        first_at: float | None = None
+        while not self.is_abandoned and self._owner.should_open(self):
+            with self._deadline(self._config.read_timeout_s):
+                picture = source.read(self._owner.wants_pictures())
+            self._owner.arrived(self, picture)
+            if picture is not None:
+                first_at = first_at or self._clock.now()
+                self._was_stable = self._clock.now() - first_at > STABLE_S
+
+    @contextmanager
+    def _deadline(self, limit_s: float) -> Iterator[None]:
+        """Let `hangs` see a call that takes longer than `limit_s`."""
+        self._busy_since, self._busy_limit_s = self._clock.now(), limit_s
+        try:
+            yield
+        finally:
+            self._busy_limit_s = None
+
+    def _close_source(self) -> None:
+        source, self._source = self._source, None
+        if source is None:
+            return
+        try:
+            with self._deadline(self._config.read_timeout_s):
+                source.close()
+        except Exception:
+            log.exception("camera %s: its source did not close cleanly", self._name)

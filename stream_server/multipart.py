@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CONTENT_TYPE = "multipart/x-mixed-replace;boundary=frame"
-"""The answer's Content-Type: the boundary without its dashes (RFC 2046, 5.1.1) and, for old readers, unquoted."""
+"""The answer's Content-Type: the boundary without its dashes (RFC 2046, 5.1.1) and, for old readers, bare."""
 
 OPENING = b"--frame\r\n"
 """What comes before the first part: FFmpeg, OpenCV, VLC and GStreamer give up on a stream without it."""

@@ -86,8 +86,10 @@ def load_detector(name_or_path: str | Path, *, threads: int = 1) -> Detector:
 
     threads: the runtime uses for one image, 1 and up.
 
-    Raises ModelError that names the file, what was found and what is supported.
+    Raises ModelError that names the file, what was found and what is supported; DetectorError for `threads`.
     """
+    if threads < 1:
+        raise DetectorError(f"threads: got {threads}, expected 1 or more")
     from detector.backends.litert import LiteRTBackend  # noqa: PLC0415 - 0.1 s that only who loads a model pays
 
     file = find_model(name_or_path)

@@ -83,15 +83,20 @@ def find_peaks(
     heat: (H, W, classes). A peak is not below any of its eight neighbours of the same class.
     """
     height, width, classes = heat.shape
-    # Candidates first: comparing 128 x 128 x 80 cells with a threshold takes 0.3 ms, max-pooling them 10.
-    cells, class_ids = np.divmod(np.flatnonzero(heat >= threshold), classes)
-    rows, columns = np.divmod(cells, width)
+    flat = heat.reshape(-1)
+    # Candidates first: comparing 128 x 128 x 80 values with a threshold takes 0.2 ms, max-pooling them 10.
+    index = np.flatnonzero(flat >= threshold)
+    values = flat[index]
+    rows = index // classes // width
+    columns = index // classes - rows * width  # half the time of np.divmod
     for down, right in _NEIGHBOURS:
-        # Past the border a cell meets itself or a cell beside it, which it is compared with anyway.
-        beside = heat[np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1), class_ids]
-        keep = heat[rows, columns, class_ids] >= beside
-        rows, columns, class_ids = rows[keep], columns[keep], class_ids[keep]
-    return rows, columns, class_ids
+        # Past the border a cell meets itself or one beside it that it is compared with anyway.
+        row_steps = np.clip(rows + down, 0, height - 1) - rows
+        column_steps = np.clip(columns + right, 0, width - 1) - columns
+        beside = flat[index + (row_steps * width + column_steps) * classes]
+        keep = np.flatnonzero(values >= beside)
+        index, values, rows, columns = index[keep], values[keep], rows[keep], columns[keep]
+    return rows, columns, index % classes
 
 
 def decode_boxes(

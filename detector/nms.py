@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from detector.detections import Detections
 
+_CHUNK = 128
+
 
 def box_areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the areas (N,) of boxes (N, 4) given as x_min, y_min, x_max, y_max."""
@@ -32,20 +34,29 @@ def suppress(detections: Detections, iou_threshold: float, max_detections: int) 
     detections: best first. Covered means an overlap above `iou_threshold` with one that is kept (greedy
     non-maximum suppression).
     """
-    # What is kept among the first n does not depend on the rest, so a prefix does when it yields enough.
-    prefix = min(len(detections), max_detections + max_detections // 4)
-    kept = _keep(detections[:prefix], iou_threshold)
-    while len(kept) < max_detections and prefix < len(detections):
-        prefix = min(len(detections), 2 * prefix)
-        kept = _keep(detections[:prefix], iou_threshold)
+    kept = np.empty(0, np.int64)
+    # In chunks: often the first yields enough, and a matrix of all pairs could fill the memory.
+    for start in range(0, len(detections), _CHUNK):
+        if len(kept) >= max_detections:
+            break
+        chunk = np.arange(start, min(start + _CHUNK, len(detections)))
+        covered = _covers(detections[kept], detections[chunk], iou_threshold).any(axis=0)
+        chunk = chunk[~covered]
+        kept = np.concatenate((kept, chunk[_greedy(detections[chunk], iou_threshold)]))
     return detections[kept[:max_detections]]
 
 
-def _keep(detections: Detections, iou_threshold: float) -> NDArray[np.int64]:
-    same_class = detections.class_ids[:, None] == detections.class_ids[None, :]
-    covers = np.triu(same_class & (box_ious(detections.boxes, detections.boxes) > iou_threshold), k=1)
-    alive = np.ones(len(detections), np.bool_)
+def _greedy(detections: Detections, iou_threshold: float) -> NDArray[np.bool_]:
+    """Return which (N,) are kept, going from the best down."""
+    covers = np.triu(_covers(detections, detections, iou_threshold), k=1)
+    keep = np.ones(len(detections), np.bool_)
     for index in np.flatnonzero(covers.any(axis=1)):
-        if alive[index]:
-            alive &= ~covers[index]
-    return np.flatnonzero(alive)
+        if keep[index]:
+            keep &= ~covers[index]
+    return keep
+
+
+def _covers(better: Detections, lesser: Detections, iou_threshold: float) -> NDArray[np.bool_]:
+    """Return which (N, M) pairs are of one class and overlap too much."""
+    same_class: NDArray[np.bool_] = better.class_ids[:, None] == lesser.class_ids[None, :]
+    return np.logical_and(same_class, box_ious(better.boxes, lesser.boxes) > iou_threshold)

@@ -43,14 +43,14 @@ class LiteRTBackend:
             with _runtime_messages():
                 self._interpreter: Interpreter | None = _load(content, threads)
             self._input_index, self.input_wh = _find_input(self._interpreter)
-            self._output_indexes = _find_outputs(self._interpreter)
+            outputs = _find_outputs(self._interpreter)
         except ModelError as exc:
             raise ModelError(f"{path}: {exc}") from exc
         except (ValueError, RuntimeError) as exc:
             raise ModelError(f"{path}: LiteRT cannot load it: {exc}") from exc
-        shapes = {detail["index"]: detail["shape"] for detail in self._interpreter.get_output_details()}
+        self._output_indexes = {name: index for name, (index, _) in outputs.items()}
         self.output_shapes: Mapping[str, tuple[int, ...]] = {
-            name: tuple(int(side) for side in shapes[index]) for name, index in self._output_indexes.items()
+            name: shape for name, (_, shape) in outputs.items()
         }
 
     def run(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
@@ -118,10 +118,17 @@ def _find_input(interpreter: Interpreter) -> tuple[int, tuple[int, int]]:
     raise ModelError(f"the input is {found or 'missing'}; supported: one image (1, H, W, 3) float32")
 
 
-def _find_outputs(interpreter: Interpreter) -> dict[str, int]:
-    for signature in interpreter._get_full_signature_list().values():
-        return {name: int(index) for name, index in signature["outputs"].items()}
-    return {detail["name"]: int(detail["index"]) for detail in interpreter.get_output_details()}
+def _find_outputs(interpreter: Interpreter) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Return each output's tensor index and shape by its name in the first signature, else in the graph."""
+    signatures = list(interpreter.get_signature_list())
+    if signatures:
+        details = interpreter.get_signature_runner(signatures[0]).get_output_details()
+    else:
+        details = {detail["name"]: detail for detail in interpreter.get_output_details()}
+    return {
+        name: (int(detail["index"]), tuple(int(side) for side in detail["shape"]))
+        for name, detail in details.items()
+    }
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ GREY: Colour = (190, 190, 190)
 BACKDROP: Colour = (40, 32, 28)
 
 _PALETTE_SIZE = 96
+_MAX_LABEL_LETTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def message_picture(
     texts = (drawable(title), drawable(reason), drawable(footer))
     for text_px in _message_sizes(size_wh):
         rows, last = _message_rows(texts, text_px, size_wh[0])
-        if _height(rows + last) <= size_wh[1]:
+        if _height(rows + last) <= 0.8 * size_wh[1]:
             break
     while len(rows) > 1 and _height(rows + last) > size_wh[1]:
         rows.pop()
@@ -93,7 +94,7 @@ def class_colour(class_id: int) -> Colour:
 
 def line_width(size_wh: tuple[int, int]) -> int:
     """Return how thick the line of a box is in a picture of `size_wh`, in pixels."""
-    return max(1, round(min(size_wh) / 360))
+    return max(1, round(min(size_wh) / 280))
 
 
 def text_size(size_wh: tuple[int, int]) -> int:
@@ -154,6 +155,8 @@ def _draw_box(canvas: BGRImage, box: Sequence[int], colour: Colour, line_px: int
 def _label(detections: Detections, index: int, labels: Mapping[int, str], style: Style) -> str:
     class_id, track_id = int(detections.class_ids[index]), int(detections.track_ids[index])
     text = drawable(labels.get(class_id, str(class_id)))
+    if len(text) > _MAX_LABEL_LETTERS:
+        text = text[: _MAX_LABEL_LETTERS - 2] + ".."
     if style.scores:
         text += f" {100 * float(detections.scores[index]):.0f} %"
     if style.track_ids and track_id:
@@ -198,7 +201,7 @@ def _backdrop(size_wh: tuple[int, int], picture: BGRImage | None) -> BGRImage:
 
 
 def _message_sizes(size_wh: tuple[int, int]) -> list[int]:
-    largest = round(min(size_wh) / 14)
+    largest = round(min(size_wh) / 16)
     sizes = {round(largest * shrink) for shrink in (1, 0.8, 0.65, 0.5)}
     return [*sorted((size for size in sizes if size > MIN_TEXT_PX), reverse=True), MIN_TEXT_PX]
 
@@ -207,6 +210,7 @@ def _message_rows(texts: tuple[str, str, str], text_px: int, width: int) -> tupl
     """Return the rows of title and reason, which may be many, and the one of the footer."""
     title, reason, footer = texts
     title_pen, text_pen = pen(round(1.4 * text_px)), pen(text_px)
+    width -= 2 * (width // 20)
     rows = [(title_pen, line, WHITE) for line in title_pen.wrap(title, width)]
     rows += [(text_pen, line, WHITE) for line in text_pen.wrap(reason, width)]
     return rows, [(text_pen, text_pen.cut(footer, width), GREY)] if footer else []

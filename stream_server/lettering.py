@@ -87,7 +87,7 @@ def pen(text_px: int) -> Pen:
 
 @lru_cache(maxsize=1024)
 def drawable(text: str) -> str:
-    """Return the first 500 letters on one line; what this OpenCV cannot draw becomes `e` for `é`, else `?`."""
+    """Return the first 500 letters on one line; what OpenCV cannot draw becomes `e` for `é`, else `?`."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text[:500]).split())
     if _DRAWS_UNICODE or text.isascii():
         return text

@@ -68,6 +68,8 @@ def find_model(name_or_path: str | Path) -> ModelFile:
         if str(name_or_path) in (known.file.name, *known.aliases):
             return known.file
     path = Path(name_or_path)
+    if path.is_dir():
+        raise ModelError(f"{path}: this is a folder; {_expected(path.name)}")
     if path.suffix != SUFFIX and not path.exists():
         raise ModelError(f"{name_or_path}: no model of this name; {_expected(str(name_or_path))}")
     return ModelFile(path.stem, path, path.with_suffix(".labels.txt"))

@@ -47,7 +47,8 @@ class LiteRTBackend:
         except ModelError as exc:
             raise ModelError(f"{path}: {exc}") from exc
         except (ValueError, RuntimeError) as exc:
-            raise ModelError(f"{path}: LiteRT cannot load it: {exc}") from exc
+            reason = " ".join(str(exc).split())
+            raise ModelError(f"{path}: LiteRT cannot load it: {reason}") from exc
         self._output_indexes = {name: index for name, (index, _) in outputs.items()}
         self.output_shapes: Mapping[str, tuple[int, ...]] = {
             name: shape for name, (_, shape) in outputs.items()

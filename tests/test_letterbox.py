@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.detections import Detections
+from detector.letterbox import Letterbox, Placement
+
+
+def detections(*boxes: tuple[float, float, float, float]) -> Detections:
+    count = len(boxes)
+    return Detections(
+        np.array(boxes, np.float32).reshape(-1, 4), np.full(count, 0.5, np.float32), np.zeros(count, np.int64)
+    )
+
+
+@pytest.mark.parametrize(
+    ("image_wh", "offset_xy", "placed_wh"),
+    [
+        ((512, 512), (0, 0), (512, 512)),
+        ((1280, 720), (0, 112), (512, 288)),
+        ((720, 1280), (112, 0), (288, 512)),
+        ((100, 100), (0, 0), (512, 512)),
+        ((641, 480), (0, 64), (512, 383)),
+        ((30000, 1), (0, 255), (512, 1)),
+        ((1, 1), (0, 0), (512, 512)),
+    ],
+)
+def test_image_lies_in_the_middle_as_large_as_fits(
+    image_wh: tuple[int, int], offset_xy: tuple[int, int], placed_wh: tuple[int, int]
+) -> None:
+    placement = Placement.centred(image_wh, (512, 512))
+    assert (placement.offset_xy, placement.placed_wh) == (offset_xy, placed_wh)
+
+
+def test_no_boxes_stay_no_boxes() -> None:
+    assert Placement.centred((1280, 720), (512, 512)).to_image(detections()).boxes.shape == (0, 4)
+
+
+def test_boxes_return_to_the_pixels_of_the_image() -> None:
+    # 1280x720 in 512x512: scale 0.4, 112 pixels of border above: (100, 152) -> (100, 40) / 0.4.
+    found = Placement.centred((1280, 720), (512, 512)).to_image(detections((100, 152, 200, 232)))
+    np.testing.assert_allclose(found.boxes, [[250, 100, 500, 300]], atol=1e-3)
+
+
+def test_boxes_are_clipped_to_the_image_and_left_out_when_nothing_remains() -> None:
+    placement = Placement.centred((1280, 720), (512, 512))
+    found = placement.to_image(detections((-20, 100, 600, 500), (10, 20, 90, 100), (10, 112, 20, 122)))
+    np.testing.assert_allclose(found.boxes, [[0, 0, 1280, 720], [25, 0, 50, 25]], atol=1e-3)
+    assert len(found.scores) == len(found.class_ids) == len(found.track_ids) == 2
+
+
+def test_input_is_rgb_with_a_border_that_no_earlier_image_stains() -> None:
+    letterbox = Letterbox((512, 512))
+    letterbox.fill(np.full((512, 512, 3), 255, np.uint8))
+    letterbox.fill(np.full((720, 1280, 3), (10, 20, 30), np.uint8))
+    assert letterbox.input.shape == (1, 512, 512, 3)
+    assert letterbox.input.dtype == np.float32
+    np.testing.assert_array_equal(letterbox.input[0, 112:400], np.broadcast_to([30, 20, 10], (288, 512, 3)))
+    assert np.unique(letterbox.input[0, :112]).tolist() == [Letterbox.BORDER]
+    assert np.unique(letterbox.input[0, 400:]).tolist() == [Letterbox.BORDER]
+
+
+@pytest.mark.parametrize("view", ["reversed", "strided", "read-only", "fortran"])
+def test_any_memory_layout_is_taken(view: str) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (90, 160, 3), np.uint8)
+    given = {
+        "reversed": image[::-1, :, ::-1],
+        "strided": image[::2, ::3],
+        "read-only": image.copy(),
+        "fortran": np.asfortranarray(image),
+    }[view]
+    given.setflags(write=False)
+    plain, other = Letterbox((64, 64)), Letterbox((64, 64))
+    plain.fill(np.ascontiguousarray(given))
+    other.fill(given)
+    np.testing.assert_array_equal(other.input, plain.input)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 CameraState = Literal["idle", "connecting", "online", "stalled", "offline", "auth_failed", "ended"]
 
 IDLE_AFTER_S = 10.0
-"""An on-demand camera is closed this long after its last viewer."""
+"""After its last viewer left, a camera is decoded, or on demand kept open, this much longer."""
 MAX_ABANDONED = 2
 """Threads of one camera that may hang in native code; no further one is started beside them."""
 LOG_EVERY_S = 60.0
@@ -66,6 +66,7 @@ class Camera:
         self._released_at = float("-inf")
         self._alive_at = self._clock.now()
         self._picture_at: float | None = None
+        self._is_stopped = False
         self._capture: Capture | None = None
         self._abandoned: list[Capture] = []
         self._log = _TroubleLog(name, self._clock)
@@ -75,22 +76,29 @@ class Camera:
         with self._lock:
             self._start_capture()
 
-    def close(self, timeout_s: float = 3.0) -> None:
-        """End the capture thread; one that hangs in native code is left behind and named in the log."""
+    def stop(self) -> None:
+        """End the capture thread soon, and the waiting of all who wait for frames; see `join`."""
         with self._lock:
-            capture, self._capture = self._capture, None
+            self._is_stopped = True
+            if self._capture:
+                self._capture.abandon()
         self.frames.close()
-        if capture is None:
-            return
-        capture.abandon()
-        if not capture.join(timeout_s):
-            log.warning("camera %s: its source did not close within %.0f s", self.name, timeout_s)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the capture thread; one that hangs in native code is left behind and named in the log."""
+        if self._capture and not self._capture.join(timeout_s):
+            log.warning("camera %s: its source did not close within %.1f s", self.name, timeout_s)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """End the capture thread and wait for it; may be called twice."""
+        self.stop()
+        self.join(timeout_s)
 
     def reconfigure(self, config: CameraConfig) -> None:
         """Use `config` from now on and try it at once, whatever the camera was waiting for."""
         with self._lock:
             self.config = config
-            if self._capture:
+            if self._capture and not self._is_stopped:
                 self._capture.abandon()
                 self._start_capture()
 
@@ -98,7 +106,7 @@ class Camera:
         """Notice that pictures stay away, and replace a capture thread that hangs in native code."""
         with self._lock:
             capture = self._capture
-            if capture is None:
+            if capture is None or self._is_stopped:
                 return
             if self.state == "online" and self._clock.now() - self._alive_at > self.config.read_timeout_s:
                 self._change("stalled", f"no picture for {self.config.read_timeout_s:g} s")
@@ -139,8 +147,8 @@ class Camera:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anyone wants frames."""
-        return self._leases > 0
+        """Whether anyone wants frames, or did a moment ago: who asks for a picture often asks again."""
+        return self._leases > 0 or self._clock.now() - self._released_at < IDLE_AFTER_S
 
     @property
     def is_online(self) -> bool:
@@ -168,8 +176,7 @@ class Camera:
         """Return whether the source is to be open now."""
         if capture is not self._capture:
             return False
-        recently = self._clock.now() - self._released_at < IDLE_AFTER_S
-        return self.is_wanted or recently or not self.config.on_demand
+        return self.is_wanted or not self.config.on_demand
 
     def wants_pictures(self) -> bool:
         """Return whether anyone will look at the next picture."""

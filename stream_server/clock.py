@@ -29,3 +29,8 @@ class SystemClock:
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         """Wait until `event` is set or the time is over; return whether it is set."""
         return event.wait(timeout_s)
+
+
+def wall_clock(monotonic_s: float) -> float:
+    """Return the wall-clock time, in seconds since 1970, of a moment on the monotonic clock."""
+    return time.time() - (time.monotonic() - monotonic_s)

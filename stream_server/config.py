@@ -238,9 +238,8 @@ class Config(_Model):
         try:
             return cls.model_validate(data)
         except ValidationError as exc:
-            lines = [_explain(cast(dict[str, Any], error)) for error in exc.errors(include_url=False)]
             prefix = f"{where}: " if where else ""
-            raise ConfigError("\n".join(secrets.redact(prefix + line) for line in lines)) from None
+            raise ConfigError("\n".join(prefix + line for line in explain_errors(exc, cls))) from None
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -299,20 +298,26 @@ _SECRET_KEYS = frozenset({"password", "username"})
 _RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 
 
-def _explain(error: dict[str, Any]) -> str:
+def explain_errors(exc: ValidationError, root: type[BaseModel]) -> list[str]:
+    """Return one line for each of the errors found in data for the model `root`, free of secrets."""
+    errors = cast(list[dict[str, Any]], exc.errors(include_url=False))
+    return [secrets.redact(_explain(error, root)) for error in errors]
+
+
+def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
     """Return one line for one of pydantic's errors: the key, the value got and what would be right."""
     location = [str(part) for part in error["loc"] if part != "[key]"]
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_suggest(location)}"
+        return f"{key}: unknown key{_suggest(location, root)}"
     if error["type"] == "missing":
         return f"{key}: is missing"
     got = "" if _SECRET_KEYS & set(location) else f"got {_shorten(error['input'])}, "
-    return f"{key}: {got}{_expectation(error, location)}"
+    return f"{key}: {got}{_expectation(error, location, root)}"
 
 
-def _expectation(error: dict[str, Any], location: list[str]) -> str:
-    if error["type"] in _RANGE_ERRORS and (model := _model_at(location[:-1])):
+def _expectation(error: dict[str, Any], location: list[str], root: type[BaseModel]) -> str:
+    if error["type"] in _RANGE_ERRORS and (model := _model_at(location[:-1], root)):
         return f"expected {value_range(model, location[-1])}"
     message = str(error["msg"]).removeprefix("Value error, ")
     for start in ("Input should be ", "Input should "):
@@ -347,8 +352,8 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _suggest(location: list[str]) -> str:
-    model = _model_at(location[:-1])
+def _suggest(location: list[str], root: type[BaseModel]) -> str:
+    model = _model_at(location[:-1], root)
     if model is None:
         return ""
     known = sorted(model.model_fields)
@@ -356,17 +361,17 @@ def _suggest(location: list[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}"
 
 
-def _model_at(location: list[str]) -> type[BaseModel] | None:
+def _model_at(location: list[str], root: type[BaseModel]) -> type[BaseModel] | None:
     """Return the model that describes the section at `location`, None where there is none."""
     match location:
         case []:
-            return Config
+            return root
         case ["cameras", _]:
             return CameraConfig
         case ["cameras", _, key]:
             parent: type[BaseModel] = CameraConfig
         case [key]:
-            parent = Config
+            parent = root
         case _:
             return None
     field = parent.model_fields.get(key)

@@ -79,6 +79,7 @@ class EncodedFrame:
     part: the JPEG in the canonical multipart framing, closing boundary included.
     sequence: the frame's number in its camera.
     captured_at, encoded_at: `time.monotonic()` seconds.
+    is_message: whether it shows why there is no picture rather than a picture.
     """
 
     jpeg: bytes
@@ -87,3 +88,4 @@ class EncodedFrame:
     sequence: int
     captured_at: float
     encoded_at: float
+    is_message: bool = False

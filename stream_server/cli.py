@@ -1,0 +1,126 @@
+"""The command `stream-server`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+import stream_server
+from detector.errors import DetectorError
+from stream_server.config import Config
+from stream_server.errors import StreamServerError
+from stream_server.secrets import redact
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def main() -> None:
+    """Run the command line; the entry point of `stream-server`."""
+    command(prog_name="stream-server")
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(stream_server.__version__, message="%(version)s")
+def command() -> None:
+    """Live MJPEG video streaming server with TensorFlow object detection."""
+
+
+def _one_line_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Show our own errors in one line each, with exit code 2."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (StreamServerError, DetectorError) as exc:
+            for line in str(exc).splitlines():
+                click.echo(f"stream-server: {redact(line)}", err=True)
+            sys.exit(2)
+
+    return wrapped
+
+
+def _config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options from which a configuration is made."""
+    options = (
+        click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file; see config.yaml."),
+        click.option("--source", "sources", multiple=True, metavar="ADDRESS", help="Camera; more than once for more."),
+        click.option("--username", help="User name at the cameras given by --source."),
+        click.option("--password-env", metavar="NAME", help="Environment variable that holds their password."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="E.g. cameras.front.fps=10."),
+        click.option("--model", help="Name or file of the detection model."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _load_config(
+    config_file: Path | None,
+    sources: tuple[str, ...],
+    username: str | None,
+    password_env: str | None,
+    overrides: tuple[str, ...],
+    model: str | None,
+) -> Config:
+    """Return the configuration of file and options; options win over the file."""
+    sections: dict[str, object] = {}
+    if sources:
+        names = ["camera"] if len(sources) == 1 else [f"camera-{n}" for n in range(1, len(sources) + 1)]
+        sections["cameras"] = {
+            name: _camera(source, username, password_env) for name, source in zip(names, sources, strict=True)
+        }
+    extra = (f"detector.model={model}",) if model else ()
+    return Config.load(config_file, (*overrides, *extra), **sections)
+
+
+def _camera(source: str, username: str | None, password_env: str | None) -> dict[str, object]:
+    camera: dict[str, object] = {"source": source}
+    if username is not None:
+        camera["username"] = username
+    if password_env is not None:
+        camera["password"] = {"env": password_env}
+    return camera
+
+
+@command.command()
+@_config_options
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="TCP port to listen on; 0 takes a free one.")
+@click.option("--verbose", "-v", is_flag=True, help="Log more.")
+@_one_line_errors
+def run(host: str | None, port: int | None, verbose: bool, overrides: tuple[str, ...], **options: Any) -> None:
+    """Serve cameras until Ctrl-C.
+
+    Without a camera in the configuration or on the command line: the first webcam, else a demo.
+    """
+    from detector.detector import check_model
+    from stream_server import logs, serve
+
+    extra = tuple(f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None)
+    config = _with_a_camera(_load_config(overrides=(*overrides, *extra), **options))
+    if config.detector.workers != 0:
+        check_model(config.detector.model)
+    logs.set_up(verbose)
+    serve.serve(config, verbose=verbose)
+
+
+def _with_a_camera(config: Config) -> Config:
+    """Return `config` with the first webcam, else the demo, where it names no camera."""
+    from stream_server.config import CameraConfig
+    from stream_server.sources.webcam import find_webcams
+
+    if config.cameras:
+        return config
+    webcams = find_webcams()
+    if webcams:
+        camera = {"webcam": CameraConfig(source=webcams[0].path)}
+    else:
+        click.echo("No webcam found; showing the demo. Try --source rtsp://…, http://… or a video file.", err=True)
+        camera = {"demo": CameraConfig(source="demo:")}
+    return config.model_copy(update={"cameras": camera})

@@ -1,0 +1,147 @@
+"""Owns the cameras, their pipelines and the detector pool: starts them in order, ends them in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from detector.pool import DetectorPool
+from detector.worker import DetectOptions
+from stream_server.config import CameraConfig, Config, SourceConfig
+from stream_server.errors import LimitError
+from stream_server.pipeline import Pipeline
+from stream_server.sources import open_source
+from stream_server.sources.base import Source
+from stream_server.streams import Variant, Viewer
+
+log = logging.getLogger(__name__)
+
+CHECK_EVERY_S = 0.5
+CLOSE_WITHIN_S = 3.0
+
+
+class Engine:
+    """All that runs behind the pages. Any thread may call anything."""
+
+    def __init__(
+        self, config: Config, *, open_source: Callable[[SourceConfig], Source] = open_source
+    ) -> None:
+        """Prepare it all; `start` opens cameras and spawns detectors."""
+        self.config = config
+        self.started_at = time.monotonic()
+        self.pool = self._make_pool(config)
+        self.pipelines = {
+            name: Pipeline(name, camera, open_source, self.pool, self._detect_options(camera))
+            for name, camera in config.cameras.items()
+        }
+        self._stop = threading.Event()
+        self._admission = threading.Lock()  # makes counting the viewers and adding one a single step
+        self._closing = threading.Lock()  # the second close waits for the first
+        self._watchdog = threading.Thread(target=self._watch_cameras, name="watchdog", daemon=True)
+
+    def __enter__(self) -> Engine:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Spawn the detectors and start the cameras; returns before either is ready."""
+        if self.pool:
+            self.pool.start()
+        for pipeline in self.pipelines.values():
+            pipeline.start()
+        self._watchdog.start()
+
+    def close(self) -> None:
+        """End streams, cameras and detectors, in this order; may be called twice and from any thread."""
+        with self._closing:
+            self._stop.set()
+            for pipeline in self.pipelines.values():
+                pipeline.stop()
+            until = time.monotonic() + CLOSE_WITHIN_S
+            for pipeline in self.pipelines.values():
+                pipeline.join(max(0.1, until - time.monotonic()))
+            if self._watchdog.is_alive():
+                self._watchdog.join(CLOSE_WITHIN_S)
+            if self.pool:
+                self.pool.close()
+
+    @property
+    def viewers(self) -> int:
+        """How many watch now, over all cameras."""
+        return sum(pipeline.streams.viewers for pipeline in self.pipelines.values())
+
+    def watch(self, camera: str, variant: Variant, fps: float) -> Viewer:
+        """Return a new viewer of a camera.
+
+        Raises KeyError for an unknown camera, LimitError when `server.max_viewers` watch already.
+        """
+        streams = self.pipelines[camera].streams
+        with self._admission:
+            most = self.config.server.max_viewers
+            if self.viewers >= most:
+                raise LimitError(f"{most} viewers watch already, more are not allowed (server.max_viewers)")
+            return streams.watch(variant, fps)
+
+    def troubles(self) -> list[str]:
+        """Return what keeps the server from doing its whole job, one line each; empty when nothing does."""
+        lines = [
+            f"camera {name}: {pipeline.camera.state}"
+            + (f": {pipeline.camera.reason}" if pipeline.camera.reason else "")
+            for name, pipeline in self.pipelines.items()
+            if pipeline.camera.state not in ("online", "idle", "ended")
+        ]
+        return lines + self._detector_troubles()
+
+    def _detector_troubles(self) -> list[str]:
+        if self.pool is None:
+            return []
+        status = self.pool.status()
+        if status.degraded:
+            return [f"detector: {status.error or 'a worker is missing'}"]
+        if all(worker.state in ("starting", "stopping", "down") for worker in status.workers):
+            return [f"detector: {status.error or 'the model is being loaded'}"]
+        return []
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the threads that carry frames all run; a lost camera or detector does not count here."""
+        return self._watchdog.is_alive() and all(p.is_alive for p in self.pipelines.values())
+
+    def _watch_cameras(self) -> None:
+        while not self._stop.wait(CHECK_EVERY_S):
+            for pipeline in self.pipelines.values():
+                try:
+                    pipeline.camera.check()
+                except Exception:
+                    log.exception("camera %s: could not be checked", pipeline.name)
+
+    def _make_pool(self, config: Config) -> DetectorPool | None:
+        workers = config.detector.workers
+        count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
+        if count == 0 or not any(camera.detect.enabled for camera in config.cameras.values()):
+            return None
+        pool = DetectorPool(config.detector.model, workers=count, timeout_s=config.detector.timeout_s)
+        pool.add_listener(self._wake_pipelines)
+        return pool
+
+    def _wake_pipelines(self) -> None:
+        for pipeline in self.pipelines.values():
+            pipeline.wake()
+
+    def _detect_options(self, camera: CameraConfig) -> DetectOptions:
+        ours, default = camera.detect, self.config.detector
+        return DetectOptions(
+            score_threshold=default.score_threshold if ours.score_threshold is None else ours.score_threshold,
+            iou_threshold=default.iou_threshold,
+            classes=default.classes if ours.classes is None else ours.classes,
+            max_detections=default.max_detections,
+        )

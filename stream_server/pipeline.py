@@ -1,0 +1,336 @@
+"""One camera's way from frame to stream: detect, track, annotate, encode, publish."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from detector.detections import BGRImage, Detections
+from detector.errors import DetectorBusy, DetectorError
+from detector.pool import DetectorPool
+from detector.worker import DetectOptions
+from stream_server import multipart
+from stream_server.annotate import Style, annotate, message_picture
+from stream_server.camera import Camera
+from stream_server.clock import wall_clock
+from stream_server.config import CameraConfig, Overlay, SourceConfig
+from stream_server.encode import encode_jpeg, resize, scaled_wh
+from stream_server.errors import EncodeError, ImageError
+from stream_server.frames import EncodedFrame, Frame
+from stream_server.rates import RateMeter, Throttle
+from stream_server.sources.base import Source
+from stream_server.streams import Stream, Streams, Variant
+from stream_server.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+MESSAGE_EVERY_S = 1.0
+"""How often viewers of a lost camera get a picture that says why."""
+DETECTOR_LATE_S = 2.0
+"""Without detections for this long, `overlay=exact` shows frames without boxes rather than nothing."""
+FORGET_AFTER_S = 5.0
+"""What was found longer ago is not said to be in the picture."""
+DEFAULT_SIZE_WH = (1280, 720)
+"""Size of the messages about a camera that has not shown a picture yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was found in one frame of a camera; boxes are in pixels of `frame`."""
+
+    frame: Frame
+    detections: Detections
+    latency_s: float
+
+
+@dataclass
+class Counters:
+    """What the pipeline did since it started."""
+
+    seen: int = 0
+    dropped: int = 0
+    drawn: int = 0
+    encoded: int = 0
+    passed_through: int = 0
+    decode_errors: int = 0
+    detector_errors: int = 0
+
+
+class Pipeline:
+    """Owns a camera, its streams and its tracker, and the thread that carries frames from one to the other.
+
+    `camera`, `streams`, `counters`, `analysis` and `detection_rate` may be read from any thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: CameraConfig,
+        open_source: Callable[[SourceConfig], Source],
+        pool: DetectorPool | None,
+        options: DetectOptions,
+    ) -> None:
+        """Prepare it all; `start` begins. `pool` None: no detection, whatever the config says."""
+        self.name = name
+        self.config = config
+        self.counters = Counters()
+        self.analysis: Analysis | None = None
+        self.detection_rate = RateMeter()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self.camera = Camera(name, config, open_source, on_change=self._wake.set)
+        self.streams = Streams(on_change=self._wake.set)
+        self._pool = pool if config.detect.enabled else None
+        self._options = options
+        self._detect_throttle = Throttle(config.detect.fps)
+        self._finished: deque[tuple[Frame, Future[Detections]]] = deque()
+        self._tracker = Tracker()
+        self._analysed_at = float("-inf")
+        self._seen = 0
+        self._submitted = 0
+        self._message_at = float("-inf")
+        self._has_lease = False
+        self._thread = threading.Thread(target=self._run, name=f"pipeline-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the camera and the pipeline's thread."""
+        self.camera.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the streams at once, the thread and the camera soon; see `join`."""
+        self._stop.set()
+        self._wake.set()
+        self.streams.close()
+        self.camera.stop()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until all that `stop` ends has ended; what has not is named in the log."""
+        until = time.monotonic() + timeout_s
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning("camera %s: its pipeline did not end within %.0f s", self.name, timeout_s)
+        self.camera.join(max(0.0, until - time.monotonic()))
+
+    def wake(self) -> None:
+        """Look again at what there is to do: a detector worker became free."""
+        self._wake.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread that carries frames runs."""
+        return self._thread.is_alive()
+
+    @property
+    def detects(self) -> bool:
+        """Whether objects are looked for in this camera's frames."""
+        return self._pool is not None
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        """The names of the class ids; empty without a detector or before it is ready."""
+        return self._pool.labels if self._pool else {}
+
+    def objects(self) -> Counter[str]:
+        """Return how many of each label the last analysed frame shows; empty when that is too old to count."""
+        analysis = self.analysis
+        if analysis is None or time.monotonic() - analysis.frame.captured_at > FORGET_AFTER_S:
+            return Counter()
+        return Counter(self.labels.get(int(i), str(i)) for i in analysis.detections.class_ids)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            try:
+                self._step()
+            except Exception:
+                log.exception("camera %s: a frame was lost", self.name)
+                self._stop.wait(TICK_S)  # whatever is broken, let it not fill the disk
+
+    def _step(self) -> None:
+        self._update_lease()
+        frame = self.camera.frames.item
+        if frame is not None:
+            self._submit(frame)
+        self._collect()
+        if not self.camera.is_online:
+            self._publish_message()
+        elif frame is not None:
+            self._publish_frame(frame)
+
+    # Which frames are wanted.
+
+    def _update_lease(self) -> None:
+        """Want frames while someone watches, and always where detection runs on a camera kept open."""
+        detects_always = self._pool is not None and not self.config.on_demand
+        wanted = detects_always or self.streams.viewers > 0
+        if wanted and not self._has_lease:
+            self.camera.acquire()
+        elif self._has_lease and not wanted:
+            self.camera.release()
+        self._has_lease = wanted
+
+    # Detection.
+
+    def _submit(self, frame: Frame) -> None:
+        """Hand `frame` to a free worker if it is time; a frame nobody has time for is never waited with."""
+        pool = self._pool
+        if pool is None or frame.sequence <= self._submitted or not pool.idle_workers:
+            return
+        if not self._detect_throttle.allows(frame.captured_at):
+            return
+        self._submitted = frame.sequence
+        try:
+            future = pool.submit(
+                frame.image,
+                score_threshold=self._options.score_threshold,
+                iou_threshold=self._options.iou_threshold,
+                classes=self._options.classes,
+                max_detections=self._options.max_detections,
+                may_wait=False,
+            )
+        except ImageError:
+            self.counters.decode_errors += 1
+        except DetectorBusy:
+            pass
+        except DetectorError:
+            self.counters.detector_errors += 1
+        else:
+            future.add_done_callback(lambda done: self._finish(frame, done))
+
+    def _finish(self, frame: Frame, future: Future[Detections]) -> None:
+        """Remember the answer and wake the pipeline; called on the pool's thread."""
+        self._finished.append((frame, future))
+        self._wake.set()
+
+    def _collect(self) -> None:
+        """Take in the answers that came since last time."""
+        while self._finished:
+            frame, future = self._finished.popleft()
+            if future.cancelled():
+                continue
+            error = future.exception()
+            if error is None:
+                self._take_in(frame, future.result())
+            elif isinstance(error, DetectorError):
+                self.counters.detector_errors += 1
+            else:
+                raise error
+
+    def _take_in(self, frame: Frame, detections: Detections) -> None:
+        if frame.captured_at <= self._analysed_at:
+            return  # a slower worker's answer about an older frame than the tracker knows
+        self._analysed_at = frame.captured_at
+        tracked = self._tracker.update(detections, frame.captured_at)
+        self.analysis = Analysis(frame, tracked, time.monotonic() - frame.captured_at)
+        self.detection_rate.tick()
+        for stream in self._watched("exact"):
+            if stream.is_due(frame.captured_at):
+                self._publish(stream, frame, tracked)
+
+    # Publishing.
+
+    def _watched(self, *overlays: Overlay) -> list[Stream]:
+        return [stream for stream in self.streams.watched if stream.variant.overlay in overlays]
+
+    def _publish_frame(self, frame: Frame) -> None:
+        """Publish a new frame to all streams it is for, an old one to those that have none yet."""
+        is_new = frame.sequence != self._seen
+        if is_new:
+            self.counters.seen += 1
+            self.counters.dropped += max(0, frame.sequence - self._seen - 1)
+            self._seen = frame.sequence
+        overlays: tuple[Overlay, ...] = ("live", "none")
+        if self._pool is None or frame.captured_at - self._analysed_at > DETECTOR_LATE_S:
+            overlays = ("live", "none", "exact")
+        for stream in self._watched(*overlays):
+            if stream.is_due(frame.captured_at) if is_new else stream.frames.item is None:
+                self._publish(stream, frame, self._tracker.at(frame.captured_at))
+
+    def _publish(self, stream: Stream, frame: Frame, detections: Detections) -> None:
+        try:
+            jpeg, size_wh = self._render(stream.variant, frame, detections)
+        except (ImageError, EncodeError):
+            self.counters.decode_errors += 1
+            return
+        stream.publish(self._encoded(jpeg, size_wh, frame.sequence, frame.captured_at))
+
+    def _render(
+        self, variant: Variant, frame: Frame, detections: Detections
+    ) -> tuple[bytes, tuple[int, int]]:
+        """Return the variant's JPEG of `frame` and its size."""
+        jpeg = frame.picture.jpeg
+        size_wh = scaled_wh(frame.size_wh, variant.width)
+        if (
+            jpeg is not None
+            and variant.overlay == "none"
+            and not variant.quality
+            and size_wh == frame.size_wh
+        ):
+            self.counters.passed_through += 1
+            return jpeg, size_wh
+        image = resize(frame.image, variant.width)
+        if variant.overlay != "none":
+            image = self._annotate(variant, image, frame, detections)
+        return self._encode(image, variant), size_wh
+
+    def _annotate(self, variant: Variant, image: BGRImage, frame: Frame, detections: Detections) -> BGRImage:
+        self.counters.drawn += 1
+        scale = np.float32(image.shape[1] / frame.size_wh[0])
+        return annotate(
+            image,
+            replace(detections, boxes=detections.boxes * scale),
+            self.labels,
+            caption=self._caption(frame) if variant.caption else (),
+            style=Style(labels=variant.labels),
+        )
+
+    def _caption(self, frame: Frame) -> tuple[str, ...]:
+        taken_at = datetime.fromtimestamp(wall_clock(frame.captured_at))
+        return (f"{self.name}  {taken_at:%Y-%m-%d %H:%M:%S}  {self.camera.fps:.0f} fps",)
+
+    def _publish_message(self) -> None:
+        """Show viewers of a lost camera why it is lost, once a second."""
+        now = time.monotonic()
+        is_due = now - self._message_at >= MESSAGE_EVERY_S
+        for stream in self.streams.watched:
+            if is_due or stream.frames.item is None:
+                self._message_at = now
+                self._publish_reason(stream, now)
+        if self.camera.state == "ended":
+            self.streams.end()
+
+    def _publish_reason(self, stream: Stream, now: float) -> None:
+        known_wh = self.camera.size_wh if all(self.camera.size_wh) else DEFAULT_SIZE_WH
+        size_wh = scaled_wh(known_wh, stream.variant.width)
+        state = self.camera.state.replace("_", " ")
+        reason = f"{state}: {self.camera.reason}" if self.camera.reason else state
+        image = message_picture(size_wh, self.name, reason, f"{datetime.now():%Y-%m-%d %H:%M:%S}")
+        jpeg = self._encode(image, stream.variant)
+        stream.publish(self._encoded(jpeg, size_wh, self._seen, now, is_message=True))
+
+    def _encode(self, image: BGRImage, variant: Variant) -> bytes:
+        self.counters.encoded += 1
+        return encode_jpeg(image, variant.quality or self.config.stream.quality)
+
+    def _encoded(
+        self,
+        jpeg: bytes,
+        size_wh: tuple[int, int],
+        sequence: int,
+        captured_at: float,
+        is_message: bool = False,
+    ) -> EncodedFrame:
+        part = multipart.part(jpeg, wall_clock(captured_at))
+        return EncodedFrame(jpeg, part, size_wh, sequence, captured_at, time.monotonic(), is_message)

@@ -1,0 +1,171 @@
+"""Runs the application under gunicorn: an arbiter, and one web worker that owns the engine."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from types import FrameType
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config as GunicornConfig
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+
+from stream_server import logs
+from stream_server.config import Config
+from stream_server.engine import Engine
+from stream_server.errors import ConfigError
+from stream_server.web.app import create_app
+
+log = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 4
+FIRST_FRAME_WITHIN_S = 15.0
+POLL_S = 0.05
+
+
+def serve(config: Config, *, verbose: bool = False) -> None:
+    """Serve until SIGTERM or Ctrl-C; ends the process with exit code 0.
+
+    Raises ConfigError when the address cannot be listened on.
+    """
+    with _listen(config.server.host, config.server.port) as listener:
+        _Arbiter(_Application(config, listener, verbose)).run()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as exc:
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"server.port: {port} is in use on {host}; stop what listens there or choose another with --port"
+            ) from None
+        if isinstance(exc, OSError) and exc.errno == errno.EACCES:
+            raise ConfigError(f"server.port: got {port}, only root may use those below 1024") from None
+        raise ConfigError(f"server.host: got {host!r}, expected an address of this machine ({exc})") from None
+
+
+class _Application(BaseApplication):  # type: ignore[misc]
+    """Tells gunicorn what to run and how."""
+
+    def __init__(self, config: Config, listener: socket.socket, verbose: bool) -> None:
+        self._config = config
+        self._listener = listener
+        self._verbose = verbose
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults; neither its files nor its environment are read."""
+        server = self._config.server
+        settings = {
+            "bind": f"fd://{self._listener.fileno()}",
+            "workers": 1,
+            "worker_class": _Worker,
+            # Streams hold a thread each; those beyond max_viewers are refused, so pages always find one.
+            "threads": server.threads + server.max_viewers,
+            "worker_connections": server.max_viewers + 1000,
+            "timeout": 30,
+            "graceful_timeout": STOP_WITHIN_S,
+            "keepalive": 5,
+            "logger_class": _GunicornLogger,
+            "loglevel": "info" if self._verbose else "warning",
+            "control_socket_disable": True,
+        }
+        for name, value in settings.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Start the engine and return the application; called in the web worker."""
+        engine = Engine(self._config)
+        engine.start()
+        _Worker.engine = engine
+        host, port = self._listener.getsockname()[:2]
+        threading.Thread(target=_announce, args=(engine, host, port), name="announce", daemon=True).start()
+        return create_app(engine)
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Keeps exactly one web worker: a second one would open every camera a second time."""
+
+    def handle_ttin(self) -> None:
+        """Refuse a second web worker."""
+        log.warning("one web worker is all there can be: a second one would open every camera twice")
+
+    def handle_ttou(self) -> None:
+        """Keep the one web worker."""
+
+    def handle_hup(self) -> None:
+        """Say how a changed configuration takes effect."""
+        log.warning("the configuration is read at the start; restart to use a changed one")
+
+    handle_usr2 = handle_hup
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker, ending streams before it waits for connections to finish."""
+
+    engine: Engine | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop accepting, and end the streams so that their connections finish by themselves."""
+        if self.alive and self.engine:
+            # Not here: a signal handler must not take locks that the interrupted thread may hold.
+            threading.Thread(target=self.engine.close, name="stop", daemon=True).start()
+        super().handle_exit(sig, frame)
+
+    handle_quit = handle_exit
+
+    def run(self) -> None:
+        """Serve, then leave nothing behind."""
+        try:
+            super().run()
+        finally:
+            if self.engine:
+                self.engine.close()
+
+
+class _GunicornLogger(Logger):  # type: ignore[misc]
+    """Sends gunicorn's messages the way of all others."""
+
+    def setup(self, cfg: GunicornConfig) -> None:
+        """Leave handlers and format to `stream_server.logs`."""
+        self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
+        self.error_log.setLevel(self.loglevel)
+        self.error_log.propagate = True
+        self.access_log.setLevel(logging.CRITICAL)
+
+    def exception(self, msg: str, *args: object, **kwargs: object) -> None:
+        """Log an error with its traceback, a viewer that went away or takes nothing in one quiet line."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            log.info("a connection was dropped: %s", error)
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+def _announce(engine: Engine, host: str, port: int) -> None:
+    """Say where to look as soon as there is something to see."""
+    name = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        name = "localhost"
+    url = f"http://{name}:{port}/"
+    until = time.monotonic() + FIRST_FRAME_WITHIN_S
+    cameras = [pipeline.camera for pipeline in engine.pipelines.values()]
+    while cameras and time.monotonic() < until:
+        if any(camera.is_online for camera in cameras):
+            log.info("Watch at %s", url)
+            return
+        if all(camera.state in ("offline", "auth_failed", "idle") for camera in cameras):
+            break
+        time.sleep(POLL_S)
+    log.info("Serving at %s; no camera shows a picture yet", url)

@@ -1,0 +1,162 @@
+"""The variants of a camera's picture that people watch, each encoded once for all of its viewers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from stream_server.config import Overlay
+from stream_server.frames import EncodedFrame
+from stream_server.latest import Latest
+from stream_server.rates import RateMeter, Throttle
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a viewer asked for; viewers who ask for the same share one `Stream`.
+
+    width: pixels, never more than the camera's; None for the camera's own.
+    quality: JPEG quality 1..100; None for the configured one, and then a camera's own JPEG passes untouched.
+    """
+
+    overlay: Overlay = "live"
+    width: int | None = None
+    quality: int | None = None
+    labels: bool = True
+    caption: bool = True
+
+
+class Stream:
+    """One variant while someone watches it. The pipeline publishes, viewers wait; any thread may read."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+        self.frames: Latest[EncodedFrame] = Latest()
+        self.rate = RateMeter()
+        self._throttle = Throttle(1.0)
+        self._fps = 0.0
+
+    def is_due(self, captured_at: float) -> bool:
+        """Return whether a frame captured then is to be shown, and if so count it; for the pipeline alone."""
+        return self._throttle.allows(captured_at)
+
+    def publish(self, frame: EncodedFrame) -> None:
+        """Give `frame` to all who wait."""
+        self.rate.tick()
+        self.frames.put(frame)
+
+    def set_fps(self, fps: float) -> None:
+        """Encode at most so many frames per second: what the fastest viewer wants."""
+        if fps != self._fps:
+            self._fps, self._throttle = fps, Throttle(fps)
+
+
+class Viewer:
+    """One who watches a stream, from `with streams.watch(...)` until the block ends; used by one thread."""
+
+    def __init__(self, streams: Streams, stream: Stream, fps: float) -> None:
+        self.stream = stream
+        self.fps = fps
+        self._streams = streams
+        self._throttle = Throttle(fps)
+        self._seen = 0
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop watching; may be called twice and from any thread."""
+        self._streams.leave(self)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will come any more."""
+        return self.stream.frames.is_closed
+
+    def next_frame(self, timeout_s: float) -> EncodedFrame | None:
+        """Wait for a frame newer than the last one and due at this viewer's rate; None when the time is over."""
+        until = time.monotonic() + timeout_s
+        while (left_s := until - time.monotonic()) > 0:
+            version, frame = self.stream.frames.wait_newer(self._seen, left_s)
+            if frame is None:
+                return None
+            self._seen = version
+            if self._throttle.allows(frame.captured_at):
+                return frame
+        return None
+
+
+class Streams:
+    """The streams of one camera that have viewers. Any thread may call anything."""
+
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """Prepare; `on_change` is called when a viewer came or left."""
+        self._on_change = on_change
+        self._lock = threading.Lock()  # guards both below
+        self._viewers: dict[Variant, list[Viewer]] = {}
+        self._streams: dict[Variant, Stream] = {}
+        self._is_closed = False
+
+    def watch(self, variant: Variant, fps: float) -> Viewer:
+        """Return a viewer of `variant`, at most `fps` frames per second; use it in a `with` block."""
+        with self._lock:
+            stream = self._streams.get(variant)
+            if stream is None:
+                stream = self._streams[variant] = Stream(variant)
+                self._viewers[variant] = []
+            viewer = Viewer(self, stream, fps)
+            self._viewers[variant].append(viewer)
+            self._set_fps(variant)
+            if self._is_closed:
+                stream.frames.close()
+        self._on_change()
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget `viewer` if it is known; the last one's stream goes with it."""
+        variant = viewer.stream.variant
+        with self._lock:
+            viewers = self._viewers.get(variant, [])
+            if viewer not in viewers:
+                return
+            viewers.remove(viewer)
+            if viewers:
+                self._set_fps(variant)
+            else:
+                del self._viewers[variant], self._streams[variant]
+        self._on_change()
+
+    def _set_fps(self, variant: Variant) -> None:
+        self._streams[variant].set_fps(max(viewer.fps for viewer in self._viewers[variant]))
+
+    @property
+    def watched(self) -> list[Stream]:
+        """The streams that have viewers now."""
+        with self._lock:
+            return list(self._streams.values())
+
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return sum(map(len, tuple(self._viewers.values())))
+
+    def end(self) -> None:
+        """End the streams there are now, after their newest frame; who comes later gets a new one."""
+        with self._lock:
+            streams = list(self._streams.values())
+        for stream in streams:
+            stream.frames.close()
+
+    def close(self) -> None:
+        """End all streams, those of later viewers too."""
+        with self._lock:
+            self._is_closed = True
+        self.end()

@@ -1,0 +1,34 @@
+"""The JSON API about cameras."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+from pydantic import BaseModel
+
+from stream_server.web import schemas
+from stream_server.web.current import engine, pipeline
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), content_type="application/json")
+
+
+@blueprint.get("/cameras")
+def list_cameras() -> Response:
+    """Return all cameras and how they are doing."""
+    infos = [schemas.CameraInfo.of(pipeline) for pipeline in engine().pipelines.values()]
+    return _json(schemas.CameraList(cameras=infos))
+
+
+@blueprint.get("/cameras/<camera>")
+def show_camera(camera: str) -> Response:
+    """Return one camera and how it is doing."""
+    return _json(schemas.CameraInfo.of(pipeline(camera)))
+
+
+@blueprint.get("/cameras/<camera>/detections")
+def show_detections(camera: str) -> Response:
+    """Return what was found in the camera's newest analysed frame."""
+    return _json(schemas.DetectionList.of(pipeline(camera)))

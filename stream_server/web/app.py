@@ -1,0 +1,95 @@
+"""The Flask application: routes, the headers every answer carries, and how errors are shown."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+from flask import Flask, Response, json, render_template, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+
+import stream_server
+from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
+from stream_server.config import explain_errors
+from stream_server.engine import Engine
+from stream_server.errors import EncodeError, ImageError, LimitError
+from stream_server.web import api, health, pages, streaming
+from stream_server.web.current import KEY
+
+STATUS_OF: dict[type[Exception], HTTPStatus] = {
+    ImageError: HTTPStatus.BAD_REQUEST,
+    LimitError: HTTPStatus.SERVICE_UNAVAILABLE,
+    EncodeError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    DetectorBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    DetectorTimeout: HTTPStatus.GATEWAY_TIMEOUT,
+    DetectorError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(engine: Engine) -> Flask:
+    """Return the WSGI application around a started engine; the caller closes the engine."""
+    root = _resources()
+    app = Flask("stream_server", template_folder=str(root / "templates"), static_folder=str(root / "static"))
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
+    app.extensions[KEY] = engine
+    for module in (pages, streaming, api, health):
+        app.register_blueprint(module.blueprint)
+    app.register_error_handler(HTTPException, _show_http_error)
+    for error in STATUS_OF:
+        app.register_error_handler(error, _show_error)
+    app.register_error_handler(ValidationError, _show_bad_query)
+    app.after_request(_add_headers)
+    app.jinja_env.globals["version"] = stream_server.__version__
+    return app
+
+
+def _resources() -> Path:
+    """Return the folder that holds `templates` and `static`: inside the package, or the checkout's top."""
+    package = Path(stream_server.__file__).parent
+    return package if (package / "templates").is_dir() else package.parent
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _show_bad_query(error: ValidationError) -> Response:
+    return _answer(HTTPStatus.BAD_REQUEST, "; ".join(explain_errors(error, streaming.StreamQuery)))
+
+
+def _show_error(error: Exception) -> Response:
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    response = _answer(status, str(error))
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def _show_http_error(error: HTTPException) -> Response:
+    response = _answer(HTTPStatus(error.code or 500), error.description or "")
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _answer(status: HTTPStatus, detail: str) -> Response:
+    """Return a page to who browses, else problem details (RFC 9457)."""
+    accepted = request.accept_mimetypes.best_match(["application/problem+json", "text/html"])
+    if accepted == "text/html" and not request.path.startswith("/api/"):
+        return Response(render_template("error.html", status=status, detail=detail), status)
+    problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    return Response(json.dumps(problem), status, content_type="application/problem+json")

@@ -1,0 +1,23 @@
+"""Whether the process lives, and whether it does its whole job."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from stream_server.web.current import engine
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> tuple[dict[str, object], int]:
+    """Answer 200 while the threads that carry frames run, 503 when restarting the process would help."""
+    is_alive = engine().is_alive
+    return {"status": "ok" if is_alive else "broken"}, 200 if is_alive else 503
+
+
+@blueprint.get("/readyz")
+def readyz() -> tuple[dict[str, object], int]:
+    """Answer 200 when every camera shows pictures and the detector works, else 503 with what does not."""
+    troubles = engine().troubles()
+    return {"status": "not ready" if troubles else "ready", "troubles": troubles}, 503 if troubles else 200

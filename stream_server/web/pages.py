@@ -1,0 +1,21 @@
+"""The pages: all cameras, and one."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from stream_server.web.current import engine, pipeline
+
+blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.get("/")
+def index() -> str:
+    """Show all cameras."""
+    return render_template("index.html", cameras=list(engine().pipelines.values()))
+
+
+@blueprint.get("/cameras/<camera>")
+def camera(camera: str) -> str:
+    """Show one camera with its state and its detections."""
+    return render_template("camera.html", camera=pipeline(camera))

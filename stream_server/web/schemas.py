@@ -1,0 +1,152 @@
+"""The types of the JSON API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from detector.detections import Detections
+from stream_server.camera import CameraState
+from stream_server.clock import wall_clock
+from stream_server.pipeline import Pipeline
+
+
+class CameraInfo(BaseModel):
+    """A camera and how it is doing."""
+
+    name: str
+    state: CameraState
+    reason: str = Field(description="Why it is not online, in one line; empty when it is.")
+    description: str = Field(description="What the source says about itself, e.g. its codec and transport.")
+    width: int = Field(description="Of the last picture, in pixels; 0 before the first.")
+    height: int
+    fps: float = Field(description="Pictures per second that arrive.")
+    age_s: float | None = Field(description="Seconds since the last picture.")
+    viewers: int
+    detects: bool = Field(description="Whether objects are looked for.")
+    detection_fps: float = Field(description="Frames analysed per second.")
+    latency_ms: float | None = Field(description="From a frame's arrival to its detections, the last one's.")
+    objects: dict[str, int] = Field(description="How many of each label the last analysed frame shows.")
+    frames: int = Field(description="Pictures seen since the start.")
+    dropped: int = Field(description="Pictures replaced by a newer one before anyone looked.")
+    drawn: int = Field(description="Pictures annotated.")
+    encoded: int = Field(description="Pictures encoded.")
+    decode_errors: int
+    detector_errors: int
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> CameraInfo:
+        """Return how `pipeline` and its camera are doing now."""
+        camera, counters, analysis = pipeline.camera, pipeline.counters, pipeline.analysis
+        return cls(
+            name=pipeline.name,
+            state=camera.state,
+            reason=camera.reason,
+            description=camera.description,
+            width=camera.size_wh[0],
+            height=camera.size_wh[1],
+            fps=round(camera.fps, 2),
+            age_s=None if camera.age_s is None else round(camera.age_s, 3),
+            viewers=pipeline.streams.viewers,
+            detects=pipeline.detects,
+            detection_fps=round(pipeline.detection_rate.per_second, 2),
+            latency_ms=round(1000 * analysis.latency_s, 1) if analysis else None,
+            objects=pipeline.objects(),
+            frames=counters.seen,
+            dropped=counters.dropped,
+            drawn=counters.drawn,
+            encoded=counters.encoded,
+            decode_errors=counters.decode_errors,
+            detector_errors=counters.detector_errors,
+        )
+
+
+class CameraList(BaseModel):
+    """All cameras, in the order of the configuration."""
+
+    cameras: list[CameraInfo]
+
+
+class Box(BaseModel):
+    """Corners of a rectangle."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+class Detection(BaseModel):
+    """One object in a frame."""
+
+    label: str
+    class_id: int
+    score: float = Field(ge=0, le=1)
+    track_id: int | None = Field(
+        description="Stays with an object from frame to frame; null before it is sure."
+    )
+    box: Box = Field(description="In pixels of the frame.")
+    box_relative: Box = Field(description="The same box, 0..1 of width and height.")
+
+
+class DetectionList(BaseModel):
+    """What was found in the newest analysed frame of a camera."""
+
+    camera: str
+    sequence: int | None = Field(description="The frame's number; null before the first analysed frame.")
+    captured_at: datetime | None = Field(description="When the frame arrived, UTC.")
+    width: int
+    height: int
+    detections: list[Detection]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> DetectionList:
+        """Return the newest detections of `pipeline`."""
+        analysis = pipeline.analysis
+        if analysis is None:
+            return cls(
+                camera=pipeline.name, sequence=None, captured_at=None, width=0, height=0, detections=[]
+            )
+        frame = analysis.frame
+        return cls(
+            camera=pipeline.name,
+            sequence=frame.sequence,
+            captured_at=datetime.fromtimestamp(wall_clock(frame.captured_at), timezone.utc),
+            width=frame.size_wh[0],
+            height=frame.size_wh[1],
+            detections=detection_list(analysis.detections, frame.size_wh, pipeline.labels),
+        )
+
+
+def detection_list(
+    detections: Detections, size_wh: tuple[int, int], labels: Mapping[int, str]
+) -> list[Detection]:
+    """Return `detections` of an image of `size_wh` as the API shows them."""
+    width, height = size_wh
+    return [
+        Detection(
+            label=labels.get(int(class_id), str(class_id)),
+            class_id=int(class_id),
+            score=round(float(score), 4),
+            track_id=int(track_id) or None,
+            box=_box(box, 1, 1, 1),
+            box_relative=_box(box, width, height, 5),
+        )
+        for box, score, class_id, track_id in zip(
+            detections.boxes, detections.scores, detections.class_ids, detections.track_ids, strict=True
+        )
+    ]
+
+
+def _box(box: NDArray[np.float32], width: float, height: float, digits: int) -> Box:
+    x_min, y_min, x_max, y_max = (float(side) for side in box)
+    return Box(
+        x_min=round(x_min / width, digits),
+        y_min=round(y_min / height, digits),
+        x_max=round(x_max / width, digits),
+        y_max=round(y_max / height, digits),
+    )

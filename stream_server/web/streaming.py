@@ -1,0 +1,133 @@
+"""The stream and the snapshot of a camera."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream_server.config import CameraConfig, Overlay
+from stream_server.frames import EncodedFrame
+from stream_server.multipart import CONTENT_TYPE, OPENING
+from stream_server.streams import Variant, Viewer
+from stream_server.web.current import engine, first_camera, pipeline
+
+blueprint = Blueprint("streaming", __name__)
+
+REPEAT_S = 5.0
+"""A part is sent at least this often, so that clients and proxies see a living stream."""
+REPEAT_FIRST_S = 0.25
+"""Chrome paints a part when the next one begins, so the first is sent twice (crbug.com/41189178)."""
+SEND_WITHIN_S = 10.0
+"""A viewer that takes nothing for this long is dropped."""
+SEND_BUFFER_BYTES = 256 * 1024
+"""What the kernel holds for a viewer: one or two frames; more would be late by the time it is seen."""
+SNAPSHOT_WITHIN_S = 4.0
+"""OctoPrint waits 5 s for a snapshot, Home Assistant 10 s."""
+
+STREAM_HEADERS = {
+    "Cache-Control": "no-store, no-cache, must-revalidate",
+    "Pragma": "no-cache",
+    "X-Accel-Buffering": "no",
+    "Connection": "close",
+}
+
+
+class StreamQuery(BaseModel):
+    """What a URL may ask of a stream or snapshot; what it leaves out comes from the camera's configuration."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    overlay: Overlay | None = Field(None, description="live, exact or none.")
+    width: int | None = Field(None, ge=16, le=7680, description="Width in pixels, at most the camera's.")
+    fps: float | None = Field(None, gt=0, le=120, description="Frames per second, at most.")
+    quality: int | None = Field(None, ge=1, le=100, description="JPEG quality.")
+    labels: bool | None = Field(None, description="Write label, score and track number at each box.")
+    caption: bool | None = Field(None, description="Write camera name, time and frame rate into the picture.")
+
+    def variant(self, config: CameraConfig) -> Variant:
+        """Return the variant asked for, with the camera's own settings where nothing was said."""
+        ours = config.stream
+        return Variant(
+            overlay=ours.overlay if self.overlay is None else self.overlay,
+            width=ours.width if self.width is None else self.width,
+            quality=self.quality,
+            labels=ours.labels if self.labels is None else self.labels,
+            caption=ours.caption if self.caption is None else self.caption,
+        )
+
+
+def _query() -> StreamQuery:
+    return StreamQuery.model_validate(request.args.to_dict())
+
+
+@blueprint.get("/video_feed", defaults={"camera": None})
+@blueprint.get("/cameras/<camera>/stream.mjpg")
+def stream(camera: str | None) -> Response:
+    """Return the camera's frames as multipart JPEG, without end."""
+    name = camera or first_camera()
+    config, query = pipeline(name).config, _query()
+    if request.method == "HEAD":
+        return Response(content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
+    viewer = engine().watch(name, query.variant(config), query.fps or config.stream.fps)
+    _bound_send(request.environ.get("gunicorn.socket"))
+    response = Response(_parts(viewer), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
+    response.call_on_close(viewer.close)
+    return response
+
+
+def _parts(viewer: Viewer) -> Iterator[bytes]:
+    """Yield the opening boundary with the first part, then part after part until the stream ends."""
+    newest: EncodedFrame | None = None
+    repeat_s = REPEAT_FIRST_S
+    while True:
+        frame = viewer.next_frame(repeat_s)
+        if frame is None and viewer.has_ended:
+            return
+        if newest is None and frame is not None:
+            yield OPENING + frame.part
+        elif newest is not None:
+            yield (frame or newest).part
+            repeat_s = REPEAT_S
+        newest = frame or newest
+
+
+def _bound_send(sock: socket.socket | None) -> None:
+    """Let the server notice a viewer that takes nothing more; where it hides the socket, it has to itself."""
+    if sock is None:
+        return
+    sock.settimeout(SEND_WITHIN_S)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
+
+
+@blueprint.get("/cameras/<camera>/snapshot.jpg")
+def snapshot(camera: str) -> Response:
+    """Return the camera's newest frame as one JPEG; 503, with a picture that says why, when it has none."""
+    watched = pipeline(camera)
+    variant = _query().variant(watched.config)
+    if request.method == "HEAD":
+        return Response(content_type="image/jpeg")
+    with watched.streams.watch(variant, fps=120) as viewer:
+        frame = _first_picture(viewer)
+    if frame is None:
+        return Response(status=503, headers={"Retry-After": "5"})
+    status = 503 if frame.is_message else 200
+    return Response(frame.jpeg, status, content_type="image/jpeg")
+
+
+def _first_picture(viewer: Viewer) -> EncodedFrame | None:
+    """Return the first real picture that comes in time, else the newest message, None for nothing at all."""
+    until = time.monotonic() + SNAPSHOT_WITHIN_S
+    message: EncodedFrame | None = None
+    while (left_s := until - time.monotonic()) > 0:
+        frame = viewer.next_frame(left_s)
+        if frame is None:
+            break
+        if not frame.is_message:
+            return frame
+        message = frame
+    return message

@@ -1,0 +1,97 @@
+"""Stand-ins that a child process can import: detectors that do what the image tells them to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Collection, Mapping
+from enum import IntEnum
+
+import numpy as np
+
+from detector import BGRImage, Detections, DetectorError, ModelError
+
+
+class Command(IntEnum):
+    """What a ScriptedDetector does with an image; the value of its first byte."""
+
+    ANSWER = 0
+    SLEEP = 1
+    SEGFAULT = 2
+    EXIT = 3
+    RAISE = 4
+    REFUSE = 5
+    LEAK = 6
+    FREEZE = 7
+    MEASURE = 8
+
+
+def scripted_image(
+    token: int = 0,
+    command: Command = Command.ANSWER,
+    argument: int = 0,
+    shape: tuple[int, int, int] = (4, 8, 3),
+) -> BGRImage:
+    """Return an image that carries a command, its argument (ms, MiB) and a token to be returned, 0 to 2**32 - 1."""
+    image = np.zeros(shape, np.uint8)
+    image.reshape(-1)[:12] = np.array([command, argument, token], "<u4").view(np.uint8)
+    return image
+
+
+class ScriptedDetector:
+    """Finds one box, the whole image, whose class id is the image's token."""
+
+    labels: Mapping[int, str] = {0: "thing"}
+
+    def __init__(self) -> None:
+        self.leaked: list[bytearray] = []
+
+    def detect(
+        self,
+        image: BGRImage,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        classes: Collection[str] | None = None,
+        max_detections: int | None = None,
+    ) -> Detections:
+        command, argument, token = (int(value) for value in image.reshape(-1)[:12].view("<u4"))
+        match Command(command):
+            case Command.SLEEP:
+                time.sleep(argument / 1000)
+            case Command.SEGFAULT:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case Command.EXIT:
+                sys.exit(argument)
+            case Command.RAISE:
+                raise RuntimeError("no luck\nwith this one")
+            case Command.REFUSE:
+                raise DetectorError("the image is refused")
+            case Command.LEAK:
+                self.leaked.append(bytearray(os.urandom(1 << 20) * argument))
+            case Command.FREEZE:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            case Command.MEASURE:
+                token = time.monotonic_ns()
+        height, width = image.shape[:2]
+        return Detections(
+            np.array([[0, 0, width, height]], np.float32),
+            np.array([score_threshold or 1], np.float32),
+            np.array([token], np.int64),
+        )
+
+
+def load_scripted(model: str) -> ScriptedDetector:
+    """Return a ScriptedDetector, or fail the way `model` says."""
+    match model:
+        case "missing":
+            raise ModelError("missing.tflite: no such file")
+        case "broken":
+            raise OSError("a library\nis missing")
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "stuck":
+            time.sleep(3600)
+    return ScriptedDetector()

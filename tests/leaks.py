@@ -1,0 +1,41 @@
+"""What a process holds, to be compared before and after."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def open_descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def children(pid: int | None = None) -> set[int]:
+    """Return the process ids of the children of `pid` (default: this process), zombies included."""
+    parent = os.getpid() if pid is None else pid
+    found: set[int] = set()
+    for path in Path(f"/proc/{parent}/task").glob("*/children"):
+        found.update(int(child) for child in path.read_text().split())
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def wait_until(fact: Callable[[], bool], timeout_s: float) -> bool:
+    """Look for `fact`, which nothing announces, until it is true or the time is over; return whether it is."""
+    deadline = time.monotonic() + timeout_s
+    while not fact():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True

@@ -55,7 +55,7 @@ def test_words_become_class_ids(wanted: list[str], class_ids: list[int]) -> None
     ("word", "hint"),
     [
         ("persn", "did you mean 'person'?"),
-        ("Car", "did you mean 'car'?"),
+        ("PERSON", "did you mean 'person'?"),
         ("traffic_light", "did you mean 'traffic light'?"),
         ("xyzzy", "its 4 classes are person, bicycle, car, traffic light"),
     ],

@@ -1,0 +1,254 @@
+"""Objects followed over frames: a number for each, and boxes carried to the time of the frame being drawn.
+
+ByteTrack (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022):
+sure detections are matched to the tracks first, unsure ones only continue tracks that are left over. Unlike
+the original, time is counted in seconds, not in frames, since detections come at a varying rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from detector.detections import Detections
+from detector.nms import box_ious
+
+_Floats = NDArray[np.float64]
+_Bools = NDArray[np.bool_]
+_Ints = NDArray[np.int64]
+
+KEPT_S = 3.0
+"""A track that no detection continues for so long is given up."""
+SHOWN_S = 1.0
+"""A track is shown for so long after it was last seen, once detections have missed it."""
+CARRIED_S = 1.0
+"""A box moves on for so long after it was last seen; then it stands still."""
+
+_MIN_IOU_SURE = 0.1
+_MIN_IOU_UNSURE = 0.5
+_MIN_IOU_UNCONFIRMED = 0.1
+_SAME_IOU = 0.7  # of two tracks that must be one object
+
+# Standard deviations, in parts of the box's own size so that near and far objects are alike.
+_PLACE_NOISE = 0.05  # of a detection
+_FIRST_SPEED = 1.0  # per second
+_SPEED_WALK = 0.5  # per second, gained in a second
+_SURE_SPEED = 1.0  # slower than this many of its own standard deviations counts as standing still
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tracks:
+    """T tracks, each as of when it was last seen, best score first. Never modified: any thread may read it.
+
+    place, speed: (T, 4) centre x and y, width and height in pixels, and their change per second.
+    place_variance, covariance, speed_variance: (T, 4), what a Kalman filter knows about them. The coordinates
+        are independent of one another, so each has 2 x 2 numbers of its own instead of 8 x 8 for all.
+    seen_at: (T,) seconds.
+    ids: (T,) 0 while a track is not confirmed.
+    is_lost: (T,) whether the newest detections missed it.
+    is_hidden: (T,) whether it is lost and another one is in its place.
+    """
+
+    place: _Floats
+    speed: _Floats
+    place_variance: _Floats
+    covariance: _Floats
+    speed_variance: _Floats
+    seen_at: _Floats
+    ids: _Ints
+    class_ids: _Ints
+    scores: NDArray[np.float32]
+    is_lost: _Bools
+    is_hidden: _Bools
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, keep: _Bools | _Ints) -> _Tracks:
+        return _Tracks(*(getattr(self, column.name)[keep] for column in fields(self)))
+
+    @classmethod
+    def joined(cls, *parts: _Tracks) -> _Tracks:
+        names = [column.name for column in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @classmethod
+    def started(cls, detections: Detections, seen_at: float) -> _Tracks:
+        """Return a new track for each detection."""
+        count = len(detections)
+        place = _centres(detections.boxes)
+        size = _sizes(place)
+        no = np.zeros(count, np.bool_)
+        return cls(
+            place=place,
+            speed=np.zeros((count, 4)),
+            place_variance=(_PLACE_NOISE * size) ** 2,
+            covariance=np.zeros((count, 4)),
+            speed_variance=(_FIRST_SPEED * size) ** 2,
+            seen_at=np.full(count, seen_at),
+            ids=np.zeros(count, np.int64),
+            class_ids=detections.class_ids,
+            scores=detections.scores,
+            is_lost=no,
+            is_hidden=no,
+        )
+
+    def continued(self, detections: Detections, seen_at: float) -> _Tracks:
+        """Return the tracks, each seen again as the detection at its index.
+
+        A Kalman filter whose speed is a random walk (Bar-Shalom, Li, Kirubarajan: "Estimation with
+        Applications to Tracking and Navigation", 6.2.2), written out for the two numbers of a coordinate.
+        """
+        size = _sizes(self.place)
+        elapsed = (seen_at - self.seen_at)[:, None]
+        walk = (_SPEED_WALK * size) ** 2
+        speed_variance = self.speed_variance + walk * elapsed
+        covariance = self.covariance + self.speed_variance * elapsed + walk * elapsed**2 / 2
+        place_variance = (
+            self.place_variance
+            + 2 * self.covariance * elapsed
+            + self.speed_variance * elapsed**2
+            + walk * elapsed**3 / 3
+        )
+        predicted = self.place + self.speed * np.minimum(elapsed, CARRIED_S)
+        surprise = _centres(detections.boxes) - predicted
+        total = place_variance + (_PLACE_NOISE * size) ** 2
+        place_gain, speed_gain = place_variance / total, covariance / total
+        return replace(
+            self,
+            place=predicted + place_gain * surprise,
+            speed=self.speed + speed_gain * surprise,
+            place_variance=(1 - place_gain) * place_variance,
+            covariance=(1 - place_gain) * covariance,
+            speed_variance=speed_variance - speed_gain * covariance,
+            seen_at=np.full(len(self), seen_at),
+            scores=detections.scores,
+            is_lost=np.zeros(len(self), np.bool_),
+            is_hidden=np.zeros(len(self), np.bool_),
+        )
+
+    def boxes_at(self, time_s: float) -> NDArray[np.float32]:
+        """Return (T, 4) corners of the boxes carried to `time_s`.
+
+        A speed that may as well be noise is left out: standing objects stand still.
+        """
+        is_moving = np.abs(self.speed) > _SURE_SPEED * np.sqrt(self.speed_variance)
+        elapsed = np.clip(time_s - self.seen_at, -CARRIED_S, CARRIED_S)[:, None]
+        return _corners(self.place + self.speed * is_moving * elapsed)
+
+
+class Tracker:
+    """Follows the objects of one camera. `update` is for one thread; `at` may be called from any.
+
+    score_threshold: least score, 0..1, of a detection that starts a track. Ones below only continue tracks,
+        so hand over those of about half that score, too.
+    """
+
+    def __init__(self, score_threshold: float = 0.4) -> None:
+        self._score_threshold = score_threshold
+        self._updated_at = -np.inf
+        self._last_id = 0
+        self._tracks = _Tracks.started(Detections.none(), 0.0)
+
+    def update(self, detections: Detections, captured_at: float) -> Detections:
+        """Learn what was found in the frame of `captured_at`; return what is to be shown of it, with ids.
+
+        captured_at: seconds on the clock that `at` uses. What is not newer than the last update is returned
+            without ids and otherwise ignored, as when a slow worker answers late.
+
+        An object gets its id when it is seen for the second time; in the first frame at once. Unsure
+        detections that continue no track are left out.
+        """
+        is_sure = detections.scores >= self._score_threshold
+        if captured_at <= self._updated_at:
+            return detections[is_sure]
+        tracks = self._tracks[captured_at - self._tracks.seen_at <= KEPT_S]
+        partners = _match(tracks, detections, is_sure, captured_at)
+        is_seen = partners >= 0
+        is_new = is_sure.copy()
+        is_new[partners[is_seen]] = False
+
+        seen = self._confirm(tracks[is_seen].continued(detections[partners[is_seen]], captured_at))
+        new = _Tracks.started(detections[is_new], captured_at)
+        if self._updated_at == -np.inf:
+            new = self._confirm(new)
+        missed = tracks[~is_seen & (tracks.ids > 0)]
+
+        track_ids = np.zeros(len(detections), np.int64)
+        track_ids[partners[is_seen]] = seen.ids
+        track_ids[is_new] = new.ids
+        self._publish(_Tracks.joined(seen, new, _lost(missed, seen, captured_at)), captured_at)
+        return replace(detections, track_ids=track_ids)[is_sure | (track_ids > 0)]
+
+    def at(self, time_s: float) -> Detections:
+        """Return the confirmed objects with their boxes carried to `time_s`; changes nothing.
+
+        Boxes may reach out of the picture. Tracks that the newest detections missed vanish after SHOWN_S, all
+        after KEPT_S without any detections.
+        """
+        tracks = self._tracks
+        age = time_s - tracks.seen_at
+        is_shown = (tracks.ids > 0) & ~tracks.is_hidden & (age <= np.where(tracks.is_lost, SHOWN_S, KEPT_S))
+        tracks = tracks[is_shown]
+        return Detections(tracks.boxes_at(time_s), tracks.scores, tracks.class_ids, tracks.ids)
+
+    def forget(self) -> None:
+        """Drop all tracks, as when the camera's picture changes its size; ids go on."""
+        self._tracks = _Tracks.started(Detections.none(), 0.0)
+
+    def _confirm(self, tracks: _Tracks) -> _Tracks:
+        ids = tracks.ids.copy()
+        is_due = ids == 0
+        ids[is_due] = self._last_id + 1 + np.arange(is_due.sum())
+        self._last_id += int(is_due.sum())
+        return replace(tracks, ids=ids)
+
+    def _publish(self, tracks: _Tracks, updated_at: float) -> None:
+        self._tracks = tracks[np.argsort(-tracks.scores, kind="stable")]
+        self._updated_at = updated_at
+
+
+def _match(tracks: _Tracks, detections: Detections, is_sure: _Bools, time_s: float) -> _Ints:
+    """Return the index (T,) of each track's detection, -1 for none."""
+    ious = box_ious(tracks.boxes_at(time_s), detections.boxes)
+    ious[tracks.class_ids[:, None] != detections.class_ids] = 0
+    is_confirmed = tracks.ids > 0
+    partners = np.full(len(tracks), -1)
+    for may_match, candidates, least in (
+        (is_confirmed, is_sure, _MIN_IOU_SURE),
+        (is_confirmed & ~tracks.is_lost, ~is_sure, _MIN_IOU_UNSURE),
+        (~is_confirmed, is_sure, _MIN_IOU_UNCONFIRMED),
+    ):
+        rows = np.flatnonzero(may_match & (partners < 0))
+        columns = np.setdiff1d(np.flatnonzero(candidates), partners)
+        allowed = ious[np.ix_(rows, columns)]
+        allowed[allowed < least] = 0
+        row, column = linear_sum_assignment(allowed, maximize=True)
+        is_match = allowed[row, column] > 0
+        partners[rows[row[is_match]]] = columns[column[is_match]]
+    return partners
+
+
+def _lost(missed: _Tracks, seen: _Tracks, time_s: float) -> _Tracks:
+    """Return the missed tracks as lost, and hidden where a seen one is the same object in another class."""
+    ious = box_ious(missed.boxes_at(time_s), seen.boxes_at(time_s))
+    is_hidden = np.any(ious > _SAME_IOU, axis=1, keepdims=True)[:, 0]
+    return replace(missed, is_lost=np.ones(len(missed), np.bool_), is_hidden=is_hidden)
+
+
+def _centres(boxes: NDArray[np.float32]) -> _Floats:
+    corners = boxes.astype(np.float64)
+    return np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]])
+
+
+def _corners(places: _Floats) -> NDArray[np.float32]:
+    half = np.maximum(places[:, 2:], 1) / 2
+    return np.hstack([places[:, :2] - half, places[:, :2] + half]).astype(np.float32)
+
+
+def _sizes(places: _Floats) -> _Floats:
+    """Return (T, 4) what noise is measured against: for all coordinates the mean side of the box."""
+    return np.broadcast_to(np.sqrt(np.maximum(places[:, 2:].prod(axis=1, keepdims=True), 1)), places.shape)

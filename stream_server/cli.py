@@ -12,8 +12,9 @@ import click
 
 import stream_server
 from detector.errors import DetectorError
-from stream_server.config import Config
-from stream_server.errors import StreamServerError
+from stream_server.check import check_camera, check_detector
+from stream_server.config import CameraConfig, Config, DetectorConfig
+from stream_server.errors import ImageError, StreamServerError
 from stream_server.secrets import redact
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -99,20 +100,17 @@ def run(host: str | None, port: int | None, verbose: bool, overrides: tuple[str,
 
     Without a camera in the configuration or on the command line: the first webcam, else a demo.
     """
-    from detector.detector import check_model
     from stream_server import logs, serve
 
     extra = tuple(f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None)
     config = _with_a_camera(_load_config(overrides=(*overrides, *extra), **options))
-    if config.detector.workers != 0:
-        check_model(config.detector.model)
     logs.set_up(verbose)
+    check_detector(config)
     serve.serve(config, verbose=verbose)
 
 
 def _with_a_camera(config: Config) -> Config:
     """Return `config` with the first webcam, else the demo, where it names no camera."""
-    from stream_server.config import CameraConfig
     from stream_server.sources.webcam import find_webcams
 
     if config.cameras:
@@ -124,3 +122,50 @@ def _with_a_camera(config: Config) -> Config:
         click.echo("No webcam found; showing the demo. Try --source rtsp://…, http://… or a video file.", err=True)
         camera = {"demo": CameraConfig(source="demo:")}
     return config.model_copy(update={"cameras": camera})
+
+
+@command.command()
+@_config_options
+@_one_line_errors
+def check(**options: Any) -> None:
+    """Read the configuration, load the model, open each camera, and say what was found.
+
+    Exit code 0: all is well. 1: a camera cannot be read. 2: the configuration or the model is wrong.
+    """
+    config = _load_config(**options)
+    labels = check_detector(config)
+    click.echo(f"detector: {config.detector.model}, {len(labels)} classes" if labels else "detector: off")
+    if not config.cameras:
+        click.echo("cameras: none configured")
+    reports = [check_camera(camera) for camera in config.cameras.values()]
+    for name, report in zip(config.cameras, reports, strict=True):
+        click.echo(f"{name}: {'ok' if report.is_ok else 'FAILED'}: {redact(report.finding)}")
+    sys.exit(0 if all(report.is_ok for report in reports) else 1)
+
+
+@command.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default=DetectorConfig().model, show_default=True, help="Name or file of the model.")
+@click.option("--score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Least score.")
+@click.option("--classes", help="Labels to keep, separated by commas; default: all.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder for annotated copies.")
+@_one_line_errors
+def detect(images: tuple[Path, ...], model: str, score: float, classes: str | None, output: Path | None) -> None:
+    """Find objects in pictures: JSON, one line a picture, and annotated copies with --output.
+
+    Exit code 1 when a picture cannot be read; the others are done all the same.
+    """
+    from stream_server.stills import detect_file
+
+    from detector import load_detector
+
+    wanted = [word.strip() for word in classes.split(",")] if classes else None
+    failed = False
+    with load_detector(model) as detector:
+        for path in images:
+            try:
+                click.echo(detect_file(detector, path, score, wanted, output).model_dump_json())
+            except (ImageError, OSError) as exc:
+                failed = True
+                click.echo(f"stream-server: {path}: {exc.strerror if isinstance(exc, OSError) else exc}", err=True)
+    sys.exit(1 if failed else 0)

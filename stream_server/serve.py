@@ -36,8 +36,8 @@ def serve(config: Config, *, verbose: bool = False) -> None:
 
     Raises ConfigError when the address cannot be listened on.
     """
-    with _listen(config.server.host, config.server.port) as listener:
-        _Arbiter(_Application(config, listener, verbose)).run()
+    listener = _listen(config.server.host, config.server.port)
+    _Arbiter(_Application(config, listener, verbose)).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -59,7 +59,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, config: Config, listener: socket.socket, verbose: bool) -> None:
         self._config = config
-        self._listener = listener
+        self._address = listener.getsockname()[:2]
+        self._listener_fd = listener.detach()  # gunicorn makes its own socket of it, and closes it
         self._verbose = verbose
         super().__init__()
 
@@ -67,7 +68,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         """Set what differs from gunicorn's defaults; neither its files nor its environment are read."""
         server = self._config.server
         settings = {
-            "bind": f"fd://{self._listener.fileno()}",
+            "bind": f"fd://{self._listener_fd}",
             "workers": 1,
             "worker_class": _Worker,
             # Streams hold a thread each; those beyond max_viewers are refused, so pages always find one.
@@ -89,8 +90,9 @@ class _Application(BaseApplication):  # type: ignore[misc]
         engine = Engine(self._config)
         engine.start()
         _Worker.engine = engine
-        host, port = self._listener.getsockname()[:2]
-        threading.Thread(target=_announce, args=(engine, host, port), name="announce", daemon=True).start()
+        threading.Thread(
+            target=_announce, args=(engine, *self._address), name="announce", daemon=True
+        ).start()
         return create_app(engine)
 
 

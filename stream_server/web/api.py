@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from stream_server.web import schemas
+from stream_server import schemas
 from stream_server.web.current import engine, pipeline
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")

@@ -1,0 +1,84 @@
+"""Tries out a configuration before anyone relies on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detector.errors import ModelError
+from detector.labels import find_class_ids
+from detector.pool import DetectorPool
+from stream_server.config import CameraConfig, Config
+from stream_server.errors import ConfigError, SourceEnded, SourceError
+from stream_server.frames import Picture
+from stream_server.sources import open_source
+
+LOAD_WITHIN_S = 60.0
+MEASURE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReport:
+    """What opening a camera showed: "1280x720 at 25 fps, H.264 over RTSP/TCP", or why it failed."""
+
+    is_ok: bool
+    finding: str
+
+
+def check_detector(config: Config) -> dict[int, str]:
+    """Return the model's labels after loading it in a process of its own; empty when no camera detects.
+
+    Raises ModelError for a model that cannot be loaded, ConfigError for classes it does not know.
+    """
+    if config.detector.workers == 0 or not any(camera.detect.enabled for camera in config.cameras.values()):
+        return {}
+    with DetectorPool(config.detector.model, workers=1) as pool:
+        pool.wait_ready(LOAD_WITHIN_S)
+        labels = pool.labels
+    _check_classes("detector.classes", config.detector.classes, labels)
+    for name, camera in config.cameras.items():
+        _check_classes(f"cameras.{name}.detect.classes", camera.detect.classes, labels)
+    return labels
+
+
+def _check_classes(key: str, classes: tuple[str, ...] | None, labels: dict[int, str]) -> None:
+    try:
+        find_class_ids(labels, classes or ())
+    except ModelError as exc:
+        raise ConfigError(f"{key}: {exc}") from None
+
+
+def check_camera(config: CameraConfig) -> CameraReport:
+    """Open a camera, look at its pictures for a second, and report."""
+    source = open_source(config)
+    try:
+        source.open()
+        picture, fps = _measure(source.read, config.read_timeout_s)
+    except SourceError as exc:
+        return CameraReport(False, exc.reason)
+    finally:
+        source.close()
+    width, height = picture.size_wh
+    rate = f" at {fps:.0f} fps" if fps else ""
+    return CameraReport(True, f"{width}x{height}{rate}, {source.description}")
+
+
+def _measure(read: Callable[[], Picture | None], timeout_s: float) -> tuple[Picture, float]:
+    """Return the first picture and the rate of those that follow, 0.0 when none does within a second."""
+    first = _first_picture(read, timeout_s)
+    started, count = time.monotonic(), 0
+    try:
+        while time.monotonic() - started < MEASURE_S:
+            count += read() is not None
+    except SourceEnded:
+        return first, 0.0
+    return first, count / (time.monotonic() - started)
+
+
+def _first_picture(read: Callable[[], Picture | None], timeout_s: float) -> Picture:
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        if picture := read():
+            return picture
+    raise SourceError(f"no picture for {timeout_s:g} s")

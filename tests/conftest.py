@@ -1,0 +1,54 @@
+"""What every test is held to: it leaves no thread, child process, descriptor or shared memory behind."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SETTLE_WITHIN_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Fail a test whose threads, children, descriptors or shared-memory segments outlive it by 5 s."""
+    threads, descriptors, segments = set(threading.enumerate()), _descriptors(), _segments()
+    yield
+    until = time.monotonic() + SETTLE_WITHIN_S
+    while (left := _left_over(threads, descriptors, segments)) and time.monotonic() < until:
+        gc.collect()
+        threading.Event().wait(0.02)
+    assert not left, f"left behind: {left}"
+
+
+def _left_over(threads: set[threading.Thread], descriptors: set[str], segments: set[str]) -> list[str]:
+    left = [f"thread {thread.name}" for thread in threading.enumerate() if thread not in threads]
+    left += [f"process {child.pid}" for child in multiprocessing.active_children()]
+    left += [f"segment {name}" for name in _segments() - segments]
+    if len(now := _descriptors()) > len(descriptors):
+        left += [f"descriptor {name}" for name in now - descriptors]
+    return left
+
+
+def _descriptors() -> set[str]:
+    """Return what this process has open: sockets, pipes, devices and shared memory (files stay out: caches)."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith(("socket:", "pipe:", "/dev/video", "/memfd:", "anon_inode:")):
+            found.add(target if target.startswith(("socket:", "pipe:")) else f"{target} ({fd})")
+    return found
+
+
+def _segments() -> set[str]:
+    shm = Path("/dev/shm")
+    return {path.name for path in shm.iterdir()} if shm.is_dir() else set()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 import cv2
 import numpy as np
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
+from stream_server.frames import Picture
 
 MAX_PIXELS = 40_000_000
 """Larger pictures are refused: a header of a few bytes may claim 65535x65535, which is 12 GB of pixels."""
@@ -98,3 +100,11 @@ def decode(jpeg: bytes) -> BGRImage:
     if image is None or image.shape != (height, width, 3):
         raise ImageError("the JPEG cannot be decoded")
     return image.astype(np.uint8, copy=False)
+
+
+def picture_of(jpeg: bytes) -> Picture:
+    """Return the picture of a camera that sends JPEGs: the bytes untouched, pixels made when wanted.
+
+    Raises ImageError as `read_size` does.
+    """
+    return Picture(read_size(jpeg), partial(decode, jpeg), jpeg)

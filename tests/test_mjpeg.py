@@ -123,9 +123,9 @@ def test_a_missing_end_marker_is_put_back_at_the_boundary(
     cut = [jpeg[:-2] for jpeg in JPEGS]
     body = parts(cut, boundary=boundary, newline=newline, length_error=length_error)
 
-    found, rejected = parse(body + boundary, boundary.decode().strip("-"))
+    found, rejected = parse(body, boundary.decode().strip("-"))
 
-    assert found == list(JPEGS)
+    assert found == list(JPEGS[:-1])  # that the last one ends is seen when the next one starts
     assert rejected == 0
 
 

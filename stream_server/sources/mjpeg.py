@@ -16,6 +16,9 @@ MAX_PART_BYTES = 10 * 1024 * 1024
 _START = SOI + b"\xff"
 _CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*(\d{1,9})\s*$", re.IGNORECASE | re.MULTILINE)
 _LINE_END = re.compile(rb"\r?\n\Z")
+# Within entropy-coded data 0xFF is followed by 0 or a restart marker only (T.81, B.1.1.5). An expression,
+# because it takes 43 µs for 124 kB where bytes.find takes 98.
+_END_OR_START = re.compile(rb"\xff(?:\xd9|\xd8\xff)")
 _BLANK = b"- \t\r\n"
 
 
@@ -94,23 +97,26 @@ class MjpegParser:
         return self._reject_if_too_long()
 
     def _find_end(self, jpegs: list[bytes]) -> bool:
-        # Within entropy-coded data 0xFF is followed by 0 or a restart marker only (T.81, B.1.1.5).
-        end = self._buffer.find(EOI, self._at)
-        before = end if end >= 0 else len(self._buffer)
-        cut = self._buffer.find(self._delimiter, self._at, before) if self._delimiter else -1
-        if cut >= 0:
-            cut += self._delimiter.startswith(b"\n")
-            line_end = _LINE_END.search(self._buffer, cut - 2, cut)
-            self._take(line_end.start() if line_end else cut, jpegs)
-            jpegs[-1] += EOI  # clients that look for it, and OpenCV, take no JPEG without
-            return True
-        if (start := self._buffer.find(_START, self._at, before)) >= 0:
-            return self._reject(start)
-        if end >= 0:
-            self._take(end + len(EOI), jpegs)
-            return True
-        self._at = max(self._at, len(self._buffer) - self._tail_bytes)
-        return self._reject_if_too_long()
+        marker = _END_OR_START.search(self._buffer, self._at)
+        if marker is None:
+            self._at = max(self._at, len(self._buffer) - len(_START) + 1)
+            return self._reject_if_too_long()
+        if self._buffer.startswith(EOI, marker.start()):
+            self._take(marker.end(), jpegs)
+        else:
+            self._end_before(marker.start(), jpegs)
+        return True
+
+    def _end_before(self, start: int, jpegs: list[bytes]) -> None:
+        """End a JPEG that has no end marker, now that the next one is seen to start."""
+        cut = self._buffer.find(self._delimiter, 0, start) if self._delimiter else -1
+        if cut < 0:
+            self._reject(start)
+            return
+        cut += self._delimiter.startswith(b"\n")
+        line_end = _LINE_END.search(self._buffer, cut - 2, cut)
+        self._take(line_end.start() if line_end else cut, jpegs)
+        jpegs[-1] += EOI  # clients that look for it, and OpenCV, take no JPEG without
 
     def _pass_boundary(self, before: int) -> bool:
         """Drop all up to a boundary ahead of `before`; a part that had no JPEG counts as rejected."""

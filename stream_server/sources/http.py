@@ -1,0 +1,152 @@
+"""A camera on HTTP: finds out what it sends, MJPEG or single JPEGs, and reads that."""
+
+from __future__ import annotations
+
+import http.client
+from collections import deque
+from typing import Protocol
+
+from stream_server.config import SourceConfig
+from stream_server.errors import ImageError, SourceError
+from stream_server.frames import Picture
+from stream_server.jpeg import picture_of
+from stream_server.sources.base import Source
+from stream_server.sources.http_auth import Credentials
+from stream_server.sources.http_client import CameraClient
+from stream_server.sources.mjpeg import MjpegParser
+from stream_server.sources.snapshot import SnapshotPoller
+
+_JPEG_TYPES = frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})
+_BARE_MJPEG_TYPES = frozenset({"video/mjpeg", "video/x-mjpeg", "video/x-motion-jpeg", "image/mjpeg"})
+_UNTOLD_TYPES = frozenset({"", "application/octet-stream"})
+_HLS_TYPES = frozenset(
+    {"application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl"}
+)
+
+
+class _Pictures(Protocol):
+    """What an answer is read as."""
+
+    description: str
+
+    @property
+    def rejected(self) -> int:
+        """How many of its parts were no usable JPEG."""
+
+    def wait(self) -> None:
+        """Wait until the camera may be asked for the next picture."""
+
+    def read(self) -> Picture | None:
+        """Return the next picture, None when there is nothing new. Raises SourceError, TimeoutError."""
+
+
+class HttpSource(Source):
+    """Pictures of an HTTP camera, the JPEGs untouched and not decoded before someone wants pixels.
+
+    Opening it waits for the first picture, so that a camera that only accepts the connection counts as lost.
+    """
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+        self._client = CameraClient(config.source, _credentials(config), verify_tls=config.verify_tls)
+        self._pictures: _Pictures | None = None
+        self._first: Picture | None = None
+
+    @property
+    def decode_errors(self) -> int:
+        """Parts and pictures since opening that were no usable JPEG."""
+        return self._pictures.rejected if self._pictures else 0
+
+    def open(self) -> None:
+        """Ask the camera and wait for its first picture."""
+        within = f"within {self._config.connect_timeout_s:g} s"
+        self._client.allow(self._config.connect_timeout_s)
+        try:
+            answer = self._client.get()
+        except TimeoutError:
+            raise SourceError(f"the camera does not answer {within}") from None
+        self._pictures = _read_as(answer, self._client, self._config.fps)
+        try:
+            self._first = self._pictures.read()
+        except TimeoutError:
+            raise SourceError(f"the camera answers but sends no picture {within}") from None
+        self.size_wh = self._first.size_wh if self._first else (0, 0)
+        self.description = (
+            f"{self._pictures.description} over {self._config.source.partition(':')[0].upper()}"
+        )
+
+    def read(self, wanted: bool = True) -> Picture | None:
+        """Return the next picture."""
+        assert self._pictures is not None
+        if self._first is not None:
+            picture, self._first = self._first, None
+            return picture
+        self._pictures.wait()
+        self._client.allow(self._config.read_timeout_s)
+        try:
+            return self._pictures.read()
+        except TimeoutError:
+            raise SourceError(f"no picture for {self._config.read_timeout_s:g} s") from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def interrupt(self) -> None:
+        """End `open` and `read`, also later ones."""
+        self._client.interrupt()
+
+
+class _MjpegStream:
+    """The pictures of one endless answer."""
+
+    description = "MJPEG"
+
+    def __init__(self, client: CameraClient, answer: http.client.HTTPResponse, boundary: str | None) -> None:
+        self._client = client
+        self._answer = answer
+        self._parser = MjpegParser(boundary)
+        self._jpegs: deque[bytes] = deque()
+        self._without_size = 0
+
+    @property
+    def rejected(self) -> int:
+        return self._parser.rejected + self._without_size
+
+    def wait(self) -> None:
+        """The camera sets the pace."""
+
+    def read(self) -> Picture:
+        while True:
+            while not self._jpegs:
+                data = self._client.read(self._answer)
+                if not data:
+                    raise SourceError("the camera ended the stream")
+                self._jpegs.extend(self._parser.feed(data))
+            try:
+                return picture_of(self._jpegs.popleft())
+            except ImageError:
+                self._without_size += 1
+
+
+def _credentials(config: SourceConfig) -> Credentials | None:
+    if config.username is None and config.password is None:
+        return None
+    return Credentials(config.username or "", config.password.get_secret_value() if config.password else "")
+
+
+def _read_as(answer: http.client.HTTPResponse, client: CameraClient, fps: float | None) -> _Pictures:
+    """Return what reads the kind of pictures that `answer` announces. Raises SourceError for others."""
+    content_type = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
+    is_untold = content_type in _UNTOLD_TYPES
+    if content_type in _JPEG_TYPES or (is_untold and answer.length is not None):
+        return SnapshotPoller(client, answer, fps)
+    if content_type.startswith("multipart/") or content_type in _BARE_MJPEG_TYPES or is_untold:
+        boundary = answer.headers.get_param("boundary")
+        return _MjpegStream(client, answer, boundary if isinstance(boundary, str) else None)
+    if content_type in _HLS_TYPES:
+        raise SourceError(f"the camera sends HLS ({content_type}); its address has to end in .m3u8")
+    what = "a web page" if content_type == "text/html" else content_type[:60]
+    raise SourceError(
+        f"the camera sends {what}; expected MJPEG (multipart/x-mixed-replace) or a JPEG (image/jpeg)"
+    )

@@ -1,0 +1,262 @@
+"""Asks a camera over HTTP: credentials, redirects, kept connections, and errors in words."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.sources.http_auth import Credentials, parse_challenges
+from stream_server.sources.wire import Wire
+
+MAX_REDIRECTS = 3
+
+_CHUNK_BYTES: Final = 64 * 1024
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_HEADERS: Final = {
+    "User-Agent": "stream-server",
+    "Accept": "multipart/x-mixed-replace, image/jpeg, */*;q=0.1",
+}
+_PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class _Connection(http.client.HTTPConnection):
+    """http.client's reading of HTTP, which puts up with much that cameras send, over a `Wire`."""
+
+    def __init__(self, wire: Wire, url: SplitResult, tls: ssl.SSLContext | None) -> None:
+        self.default_port = 443 if tls else 80  # left out of the Host header
+        super().__init__(url.hostname or "", url.port or self.default_port)
+        self._wire = wire
+        self._tls = tls
+
+    def connect(self) -> None:
+        self._wire.connect(self.host, self.port, self._tls)
+        self.sock = self._wire
+
+
+class CameraClient:
+    """Gets one address of a camera, again and again over one connection while the camera keeps it.
+
+    Everything but `interrupt` is called from one thread. Foreign errors become SourceError, whose text names
+    host and port but neither path nor query; only TimeoutError is left for the caller, who knows what was
+    waited for.
+    """
+
+    def __init__(self, url: str, credentials: Credentials | None = None, *, verify_tls: bool = True) -> None:
+        self._url = url
+        self._host = urlsplit(url).hostname
+        self._credentials = credentials
+        self._verify_tls = verify_tls
+        self._wire = Wire()
+        self._connection: _Connection | None = None
+        self._origin = ("", "")
+        self._reach: int | None = None
+
+    def allow(self, seconds: float) -> None:
+        """Give what follows so much time, all together."""
+        self._wire.deadline = time.monotonic() + seconds
+
+    def pause(self, seconds: float) -> None:
+        """Wait, at most until interrupted, which raises SourceError."""
+        self._wire.pause(seconds)
+
+    def get(self, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+        """Return the answer, its body unread: of status 200, or 304 where `headers` asked for that.
+
+        Follows redirects and answers challenges, each only as far as is safe.
+
+        Raises AuthenticationFailed, SourceError and TimeoutError.
+        """
+        url = self._url
+        with self._reported():
+            for _ in range(MAX_REDIRECTS + 1):
+                response = self._get_authorised(url, headers or {})
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or not location:
+                    return _checked(response)
+                self._finish(response)
+                url = _redirected(url, location)
+        raise SourceError(f"the camera redirects more than {MAX_REDIRECTS} times")
+
+    def read(self, response: http.client.HTTPResponse) -> bytes:
+        """Return what came of the body, b"" at its end. Raises SourceError, TimeoutError."""
+        with self._reported():
+            return response.read1(_CHUNK_BYTES)
+
+    def interrupt(self) -> None:
+        """End what waits and all that is begun later; any thread may call it."""
+        self._wire.interrupt()
+
+    def close(self) -> None:
+        """Close the connection; may be called twice."""
+        if self._connection is not None:
+            self._connection.close()
+        self._wire.hang_up()
+
+    def _get_authorised(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        """Ask, and answer one challenge; a second only if it says that the first answer came too late.
+
+        Cameras lock accounts after a few wrong passwords, so a refused one is never sent again.
+        """
+        credentials = self._credentials if urlsplit(url).hostname == self._host else None
+        response = self._exchange(url, headers, credentials)
+        answered = 0
+        while response.status == http.HTTPStatus.UNAUTHORIZED:
+            challenges = parse_challenges(response.headers.get_all("WWW-Authenticate", []))
+            if credentials is None:
+                raise AuthenticationFailed("the camera asks for a user name and password")
+            if answered > 1 or (answered == 1 and not any(c.is_stale for c in challenges)):
+                raise AuthenticationFailed("the camera refuses the user name or password")
+            if not credentials.take(challenges):
+                offered = ", ".join(c.scheme for c in challenges) or "nothing"
+                raise AuthenticationFailed(
+                    f"the camera offers no Basic or Digest authentication but {offered}"
+                )
+            answered += 1
+            self._finish(response)
+            response = self._exchange(url, headers, credentials)
+        return response
+
+    def _exchange(
+        self, url: str, headers: Mapping[str, str], credentials: Credentials | None
+    ) -> http.client.HTTPResponse:
+        connection = self._connection_to(urlsplit(url))
+        was_kept = connection.sock is not None
+        try:
+            return self._send(connection, url, headers, credentials)
+        except ConnectionError:
+            connection.close()
+            if not was_kept:
+                raise
+            return self._send(connection, url, headers, credentials)  # a camera may end what it kept
+
+    def _send(
+        self,
+        connection: _Connection,
+        url: str,
+        headers: Mapping[str, str],
+        credentials: Credentials | None,
+    ) -> http.client.HTTPResponse:
+        target = _target(url)
+        all_headers = {**_HEADERS, **headers}
+        if credentials and (authorization := credentials.authorization("GET", target)):
+            all_headers["Authorization"] = authorization
+        if connection.sock is None:
+            connection.connect()
+            self._check_reach()
+        connection.request("GET", target, headers=all_headers)
+        return connection.getresponse()
+
+    def _connection_to(self, url: SplitResult) -> _Connection:
+        origin = (url.scheme, url.netloc)
+        if self._connection is None or origin != self._origin:
+            self.close()
+            tls = _tls_context(self._verify_tls) if url.scheme == "https" else None
+            self._connection, self._origin = _Connection(self._wire, url, tls), origin
+        return self._connection
+
+    def _check_reach(self) -> None:
+        """Refuse to be led from the configured address to a more private network (SSRF)."""
+        reach = _reach(self._wire.peer)
+        if self._reach is None:
+            self._reach = reach
+        elif reach > self._reach:
+            raise SourceError("the camera redirects into a more private network, which is refused")
+
+    def _finish(self, response: http.client.HTTPResponse) -> None:
+        """Read the rest of a short answer so that the connection can be used again, else close it."""
+        if response.length is not None and response.length <= _CHUNK_BYTES:
+            response.read()
+        else:
+            self.close()
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, http.client.HTTPException, UnicodeError) as exc:
+            if self._wire.is_interrupted:
+                raise SourceError("interrupted") from None
+            if isinstance(exc, TimeoutError):
+                raise
+            url = urlsplit("//" + (self._origin[1] or urlsplit(self._url).netloc))
+            raise SourceError(f"{url.netloc}: {_cause(exc)}") from exc
+
+
+def _cause(error: Exception) -> str:
+    """Return in a few words what went wrong; never what was asked for or sent."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            cause = f"its certificate is not trusted ({error.verify_message}); `verify_tls: false` takes any"
+        case ssl.SSLError():
+            cause = (
+                f"TLS failed ({error.reason or 'the connection ended'}); is this https?"
+            )
+        case socket.gaierror():
+            cause = "this name is not known"
+        case http.client.RemoteDisconnected():
+            cause = "closed the connection without an answer"
+        case OSError():
+            cause = (error.strerror or type(error).__name__).lower()
+        case http.client.IncompleteRead():
+            cause = "closed the connection in the middle"
+        case http.client.HTTPException():
+            cause = f"does not speak HTTP ({type(error).__name__})"
+        case _:
+            cause = "is not a usable host name"
+    return cause
+
+
+def _checked(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
+    if response.status == http.HTTPStatus.FORBIDDEN:
+        raise AuthenticationFailed("the camera forbids this user to see the picture (403)")
+    if response.status not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_MODIFIED):
+        reason = " ".join(response.reason.split())[:60]
+        raise SourceError(f"the camera answers {response.status} {reason}".rstrip())
+    return response
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location.strip())
+        before, after = urlsplit(url), urlsplit(target)
+        is_usable = bool(after.hostname) and after.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise SourceError("the camera redirects to something that is no address")
+    if after.scheme not in (before.scheme, "https"):
+        raise SourceError(f"the camera redirects from {before.scheme} to {after.scheme}, which is refused")
+    return after._replace(netloc=after.netloc.rpartition("@")[2]).geturl()
+
+
+def _target(url: str) -> str:
+    """Return path and query as they stand in the request line: ASCII, what is escaped left as it is."""
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return quote(f"{path}?{parts.query}" if parts.query else path, safe=_PRINTABLE)
+
+
+def _reach(address: str) -> int:
+    """Return how private an IP address is: 0 the internet, 1 a private network, 2 this machine or link."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    ip = mapped or ip
+    if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
+        return 2
+    return 0 if ip.is_global else 1
+
+
+def _tls_context(verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,69 @@
+"""Pictures of a camera that shows one JPEG at a time: asked for again and again."""
+
+from __future__ import annotations
+
+import http.client
+import time
+
+from stream_server.errors import ImageError, SourceError
+from stream_server.frames import Picture
+from stream_server.jpeg import picture_of
+from stream_server.sources.http_client import CameraClient
+from stream_server.sources.mjpeg import MAX_PART_BYTES
+
+DEFAULT_FPS = 2.0
+"""Polls per second where the configuration says none: what a still camera's small web server stands, and
+enough to see someone walk by."""
+
+
+class SnapshotPoller:
+    """Asks at an even pace, and only for what changed where the camera can tell (RFC 9110, section 13)."""
+
+    def __init__(self, client: CameraClient, answer: http.client.HTTPResponse, fps: float | None) -> None:
+        """answer: the first one, its body unread."""
+        self._client = client
+        self._answer: http.client.HTTPResponse | None = answer
+        self._interval_s = 1 / (fps or DEFAULT_FPS)
+        self._due = time.monotonic() + self._interval_s
+        self._conditions: dict[str, str] = {}
+        self._jpeg = b""
+        self.description = f"JPEG snapshots, {fps or DEFAULT_FPS:g} a second"
+        self.rejected = 0
+
+    def wait(self) -> None:
+        """Wait until it is time to ask again."""
+        if self._answer is None:
+            self._client.pause(self._due - time.monotonic())
+            self._due = max(self._due + self._interval_s, time.monotonic())
+
+    def read(self) -> Picture | None:
+        """Return the picture, None when it is still the one before. Raises SourceError, TimeoutError."""
+        answer, self._answer = self._answer or self._client.get(self._conditions), None
+        jpeg = self._read_body(answer)
+        if answer.status == http.HTTPStatus.NOT_MODIFIED or jpeg == self._jpeg:
+            return None
+        try:
+            picture = picture_of(jpeg)
+        except ImageError as exc:
+            self.rejected += 1
+            raise SourceError(f"the camera's picture is {exc}") from exc
+        self._jpeg = jpeg
+        self._conditions = _conditions(answer)
+        return picture
+
+    def _read_body(self, answer: http.client.HTTPResponse) -> bytes:
+        body = bytearray()
+        while piece := self._client.read(answer):
+            body += piece
+            if len(body) > MAX_PART_BYTES:
+                raise SourceError(f"the camera's picture is longer than {MAX_PART_BYTES >> 20} MiB")
+        if answer.length:
+            raise SourceError("the camera closed the connection in the middle of a picture")
+        answer.close()  # frees the connection for the next request; reading to the end alone does not
+        return bytes(body)
+
+
+def _conditions(answer: http.client.HTTPResponse) -> dict[str, str]:
+    """Return the headers that ask for a picture newer than `answer`."""
+    validators = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
+    return {asks: value for says, asks in validators if (value := answer.headers.get(says))}

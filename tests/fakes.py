@@ -34,7 +34,7 @@ def scripted_image(
     argument: int = 0,
     shape: tuple[int, int, int] = (4, 8, 3),
 ) -> BGRImage:
-    """Return an image that carries a command, its argument (ms, MiB) and a token to be returned, 0 to 2**32 - 1."""
+    """Return an image that carries a command, its argument (ms, MiB) and a token to be returned, 32 bits."""
     image = np.zeros(shape, np.uint8)
     image.reshape(-1)[:12] = np.array([command, argument, token], "<u4").view(np.uint8)
     return image
@@ -94,4 +94,6 @@ def load_scripted(model: str) -> ScriptedDetector:
             os.kill(os.getpid(), signal.SIGSEGV)
         case "stuck":
             time.sleep(3600)
+    if model.startswith("file:") and not os.path.exists(model[5:]):
+        raise ModelError(f"{model[5:]}: no such file")
     return ScriptedDetector()

@@ -32,7 +32,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(fact: Callable[[], bool], timeout_s: float) -> bool:
-    """Look for `fact`, which nothing announces, until it is true or the time is over; return whether it is."""
+    """Look for `fact`, which nothing announces, until it is true or time is up; return whether it is."""
     deadline = time.monotonic() + timeout_s
     while not fact():
         if time.monotonic() > deadline:

@@ -108,9 +108,7 @@ def test_a_closed_slot_refuses_images_and_leaves_nothing_open() -> None:
         slot.write(numbered((2, 2, 3)))
 
 
-def test_without_memfd_the_file_has_no_name_either(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_memfd_the_file_has_no_name_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     slot = Slot()

@@ -20,12 +20,14 @@ class ModelFile:
     name: what it is called in answers and logs.
     labels_path: its labels, one a line (see `detector.labels`).
     sha256: checksum it must have; None for a file of the user's own.
+    inputs_wh: input sizes it can work at, the most usual first; empty: only the one it was made with.
     """
 
     name: str
     path: Path
     labels_path: Path
     sha256: str | None = None
+    inputs_wh: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ KNOWN_MODELS = (
             _MODELS / "centernet-mobilenetv3-512.tflite",
             _MODELS / "centernet-mobilenetv3-512.labels.txt",
             "3802cf4767d91b12ea7562db96a35ddc95bb31e431042e944afd5dd7afed7892",
+            # 16:9, 4:3, all else: no time for the border. 12 and 17 ms instead of 22 at the same AP.
+            ((512, 288), (512, 384), (512, 512)),
         ),
         aliases=("centernet-mobilenetv3-512",),
         description="CenterNet, MobileNetV3 backbone, 512x512 input, the 80 classes of COCO",

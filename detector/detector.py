@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from detector.backends import Backend
-from detector.catalog import find_model
+from detector.catalog import ModelFile, find_model
 from detector.detections import BGRImage, Detections
 from detector.errors import DetectorError, ModelError
-from detector.heads import Head, head_for
 from detector.labels import find_class_ids, read_labels
-from detector.letterbox import Letterbox
+from detector.network import Network, SizeWH, smallest_input
 from detector.nms import suppress
 
 SCORE_THRESHOLD = 0.4
@@ -25,16 +24,26 @@ MAX_DETECTIONS = 100
 class Detector:
     """Finds objects in images, one image at a time; for one thread. A context manager.
 
-    name: of the model. labels: the words by class id. input_size_wh: width and height the model works at.
+    name: of the model. labels: the words by class id. input_size_wh: width and height the model works at, at
+    most; an image of other proportions may take a smaller input, which is loaded with the first such image.
     """
 
-    def __init__(self, name: str, backend: Backend, head: Head, labels: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        labels: Mapping[int, str],
+        load: Callable[[SizeWH], Network],
+        inputs_wh: Collection[SizeWH],
+        loaded: Network,
+    ) -> None:
+        """load: returns the network for one of `inputs_wh`. loaded: the one there is already."""
         self.name = name
         self.labels = labels
-        self.input_size_wh = backend.input_wh
-        self._backend = backend
-        self._head = head
-        self._letterbox = Letterbox(backend.input_wh)
+        self.input_size_wh = max(inputs_wh, key=lambda size_wh: size_wh[0] * size_wh[1])
+        self._load = load
+        self._inputs_wh = tuple(inputs_wh)
+        self._networks = {loaded.input_wh: loaded}
+        self._is_closed = False
 
     def detect(
         self,
@@ -62,15 +71,17 @@ class Detector:
         class_ids = None if classes is None else find_class_ids(self.labels, classes)
         _check_image(image)
 
-        placement = self._letterbox.fill(image)
-        found = self._head.decode(self._backend.run(self._letterbox.input), score_threshold)
+        found = self._network_for(image).find(image, score_threshold)
         if class_ids is not None:
             found = found[np.isin(found.class_ids, class_ids)]
-        return placement.to_image(suppress(found, iou_threshold, max_detections))
+        return suppress(found, iou_threshold, max_detections)
 
     def close(self) -> None:
         """Free the model; may be called twice. `detect` raises DetectorError from then on."""
-        self._backend.close()
+        self._is_closed = True
+        for network in self._networks.values():
+            network.close()
+        self._networks.clear()
 
     def __enter__(self) -> Detector:
         return self
@@ -79,6 +90,14 @@ class Detector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _network_for(self, image: BGRImage) -> Network:
+        if self._is_closed:
+            raise DetectorError("the detector is closed")
+        input_wh = smallest_input((image.shape[1], image.shape[0]), self._inputs_wh)
+        if input_wh not in self._networks:
+            self._networks[input_wh] = self._load(input_wh)
+        return self._networks[input_wh]
 
 
 def load_detector(name_or_path: str | Path, *, threads: int = 1) -> Detector:
@@ -90,20 +109,26 @@ def load_detector(name_or_path: str | Path, *, threads: int = 1) -> Detector:
     """
     if threads < 1:
         raise DetectorError(f"threads: got {threads}, expected 1 or more")
-    from detector.backends.litert import LiteRTBackend  # noqa: PLC0415 - 0.1 s that only who loads a model pays
-
     file = find_model(name_or_path)
-    backend = LiteRTBackend(file.path, threads=threads, sha256=file.sha256)
+    usual_wh = file.inputs_wh[0] if file.inputs_wh else None
+    network = _load_network(file, threads, usual_wh)
     labels = read_labels(file.labels_path)
+    if max(labels) >= network.class_count:
+        raise ModelError(
+            f"{file.labels_path}: {max(labels) + 1} labels, but the model has {network.class_count} classes"
+        )
+    inputs_wh = file.inputs_wh or (network.input_wh,)
+    return Detector(file.name, labels, partial(_load_network, file, threads), inputs_wh, network)
+
+
+def _load_network(file: ModelFile, threads: int, input_wh: SizeWH | None) -> Network:
+    from detector.backends.litert import LiteRTBackend  # noqa: PLC0415 - 0.2 s that only who loads a model pays
+
+    backend = LiteRTBackend(file.path, threads=threads, sha256=file.sha256, input_wh=input_wh)
     try:
-        head = head_for(backend.input_wh, backend.output_shapes)
+        return Network(backend)
     except ModelError as exc:
         raise ModelError(f"{file.path}: {exc}") from exc
-    if max(labels) >= head.class_count:
-        raise ModelError(
-            f"{file.labels_path}: {max(labels) + 1} labels, but the model has {head.class_count} classes"
-        )
-    return Detector(file.name, backend, head, labels)
 
 
 def _fraction(name: str, value: float | None, default: float) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from detector.backends.resizing import with_resizes_for
 from detector.errors import DetectorError, ModelError
 
 _LOG = logging.getLogger(__name__)
@@ -31,17 +32,25 @@ _MAX_ELEMENTS = (
 class LiteRTBackend:
     """A `.tflite` file in a LiteRT interpreter; for one thread."""
 
-    def __init__(self, path: Path, *, threads: int = 1, sha256: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 1,
+        sha256: str | None = None,
+        input_wh: tuple[int, int] | None = None,
+    ) -> None:
         """Load the model.
 
         threads: of the runtime, 1 and up. sha256: refuse the file unless this is its checksum.
+        input_wh: size to work at, for a model that is known to allow it; default: its own.
 
         Raises ModelError that names the file, what was found and what is supported.
         """
         content = _read(path, sha256)
         try:
             with _runtime_messages():
-                self._interpreter: Interpreter | None = _load(content, threads)
+                self._interpreter: Interpreter | None = _load(content, threads, input_wh)
             self._input_index, self.input_wh = _find_input(self._interpreter)
             outputs = _find_outputs(self._interpreter)
         except ModelError as exc:
@@ -97,12 +106,17 @@ def _what_it_is(content: bytes) -> str:
     return f"this is {kind}"
 
 
-def _load(content: bytes, threads: int) -> Interpreter:
+def _load(content: bytes, threads: int, input_wh: tuple[int, int] | None) -> Interpreter:
+    if input_wh is not None:
+        content = with_resizes_for(content, input_wh)
     interpreter = Interpreter(model_content=content, num_threads=threads)
     for tensor in interpreter.get_tensor_details():
         shape = [int(side) for side in tensor["shape"]]
         if math.prod(shape) > _MAX_ELEMENTS or any(side < 0 for side in shape):
             raise ModelError(f"the tensor {tensor['name']!r} has the shape {shape}, which is too large")
+    if input_wh is not None:
+        index = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(index, [1, input_wh[1], input_wh[0], 3])
     interpreter.allocate_tensors()
     return interpreter
 

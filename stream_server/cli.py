@@ -111,10 +111,10 @@ def run(host: str | None, port: int | None, verbose: bool, overrides: tuple[str,
 
 def _with_a_camera(config: Config) -> Config:
     """Return `config` with the first webcam, else the demo, where it names no camera."""
-    from stream_server.sources.webcam import find_webcams
-
     if config.cameras:
         return config
+    from stream_server.sources.webcam import find_webcams
+
     webcams = find_webcams()
     if webcams:
         camera = {"webcam": CameraConfig(source=webcams[0].path)}

@@ -92,7 +92,7 @@ class _Card:
 
 
 def _paste(image: BGRImage, card: BGRImage, centre_x: int, centre_y: int, *, multiply: bool) -> None:
-    """Copy `card` into `image` around a point, or multiply it in as fractions of 255; what sticks out is cut."""
+    """Copy `card` into `image` around a point, or multiply by its fractions of 255; clip what sticks out."""
     (height, width), (card_height, card_width) = image.shape[:2], card.shape[:2]
     left, top = centre_x - card_width // 2, centre_y - card_height // 2
     x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + card_width), min(height, top + card_height)
@@ -175,7 +175,7 @@ class DemoSource(Source):
         self._pacer.restart()
 
     def read(self, wanted: bool = True) -> Picture | None:
-        """Return the next frame when its time has come, drawn only when someone looks; None after a second."""
+        """Return the next frame when its time has come, drawn when someone looks; None after a second."""
         if self._scene is None:
             raise SourceError("the demo is not open")
         if not self._pacer.wait_until(self._number / self._fps):

@@ -33,10 +33,55 @@ class Pacer:
         Raises SourceError once stopped.
         """
         wait_s = position_s - self.position_s
-        if self._stop.wait(min(max(0.0, wait_s), SLICE_S)):
-            raise SourceError("the source was closed")
+        self._stop.wait(min(max(0.0, wait_s), SLICE_S))
+        self.check()
         return wait_s <= SLICE_S
+
+    def check(self) -> None:
+        """Raise SourceError once stopped."""
+        if self._stop.is_set():
+            raise SourceError("the source was closed")
 
     def stop(self) -> None:
         """End this and every later wait."""
         self._stop.set()
+
+
+class Timeline:
+    """Gives each frame of a recording its position in what is played, whatever its time stamps do."""
+
+    MAX_STEP_S = 5.0
+    """A larger step, or one back, is no pause but another time line (MediaMTX's rule)."""
+
+    def __init__(self) -> None:
+        self._frame_s = 0.04
+        self._origin_s: float | None = None  # the time stamp at position 0
+        self._last_s: float | None = None
+        self.is_empty = True
+
+    def start(self, frame_s: float) -> None:
+        """Put what comes now right after what was placed so far.
+
+        frame_s: how long a frame is shown where time stamps do not say it.
+        """
+        self._frame_s = frame_s
+        self._origin_s = None
+        self.is_empty = True
+
+    def place(self, time_s: float | None) -> float:
+        """Return the position of the frame with that time stamp, in seconds from the first frame of all."""
+        position_s = self._position(time_s)
+        if time_s is not None:
+            self._origin_s = time_s - position_s
+        self._last_s = position_s
+        self.is_empty = False
+        return position_s
+
+    def _position(self, time_s: float | None) -> float:
+        if self._last_s is None:
+            return 0.0
+        if time_s is not None and self._origin_s is not None:
+            position_s = time_s - self._origin_s
+            if 0 <= position_s - self._last_s <= self.MAX_STEP_S:
+                return position_s
+        return self._last_s + self._frame_s

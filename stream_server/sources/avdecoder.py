@@ -1,0 +1,141 @@
+"""Packets to frames: nothing decoded that nobody wants, nothing shown that is broken."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stream_server.errors import SourceError
+
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+
+MAX_KEPT_PACKETS = 600
+MAX_KEPT_BYTES = 16 * 2**20
+MAX_WAIT_PACKETS = 300
+"""Packets to wait for a key frame; some cameras refresh the picture bit by bit and never send one."""
+CODECS = {
+    "h264": "H.264",
+    "hevc": "H.265",
+    "av1": "AV1",
+    "libdav1d": "AV1",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "mjpeg": "MJPEG",
+    "mpeg4": "MPEG-4",
+    "mpeg2video": "MPEG-2",
+    "mpeg1video": "MPEG-1",
+    "h263": "H.263",
+}
+"""The decoders of FFmpeg that are used, by the names people know; the others are attack surface."""
+CODEC_WHITELIST = ",".join((*CODECS, "aac", "ac3", "mp2float", "mp3float", "opus", "vorbis", "flac"))
+_FRAME_THREADS_FROM_PIXELS = 1920 * 1088 + 1
+
+
+def find_video(container: InputContainer) -> VideoStream:
+    """Return the main video stream. Raises SourceError when there is none."""
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        raise SourceError("it carries no video")
+    return stream
+
+
+class PacketDecoder:
+    """Decodes one video stream.
+
+    Unwanted packets are kept undecoded from the last key frame on (bounded), so that the first wanted one
+    gives a picture at once: a decoder started in the middle shows grey smears until the next key frame.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        """Set up the decoder of `stream`. Raises SourceError when its codec is not supported."""
+        name = stream.codec_context.name if stream.codec_context else "unknown"
+        if name not in CODECS:
+            raise SourceError(f"the video codec {name} is not supported; expected {', '.join(_names())}")
+        self.codec = CODECS[name]
+        self.decode_errors = 0
+        self._codec = stream.codec_context
+        # Frame threads delay each picture by one frame a thread; only large pictures need them to keep up.
+        is_large = self._codec.width * self._codec.height >= _FRAME_THREADS_FROM_PIXELS
+        self._codec.thread_type = "AUTO" if is_large else "SLICE"
+        self._kept: list[VideoPacket] = []
+        self._kept_bytes = 0
+        self._waited: int | None = 0  # packets passed while waiting for a key frame; None when in step
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of the stream in pixels, (0, 0) while unknown."""
+        return self._codec.width, self._codec.height
+
+    def decode(self, packet: VideoPacket) -> list[VideoFrame]:
+        """Return the frames that `packet` completes, usually one, but none of packets skipped before."""
+        frames: list[VideoFrame] = []
+        for each in (*self._take_kept(), packet):
+            frames = self._decode_in_step(each)
+        return frames
+
+    def skip(self, packet: VideoPacket) -> None:
+        """Pass over `packet`, ready to continue from it."""
+        if packet.is_keyframe:
+            self._take_kept()
+            self._waited = None
+        if self._waited is not None:
+            return
+        self._kept.append(packet)
+        self._kept_bytes += packet.size
+        if len(self._kept) > MAX_KEPT_PACKETS or self._kept_bytes > MAX_KEPT_BYTES:
+            self._lose_step()
+
+    def flush(self) -> list[VideoFrame]:
+        """Return the frames the decoder still holds; for the end of a stream."""
+        kept = self._take_kept()
+        frames = [frame for packet in kept for frame in self._decode_in_step(packet)]
+        return frames if self._waited is not None else frames + self._decode_one(None)
+
+    def restart(self) -> None:
+        """Forget everything: the next packet comes from elsewhere in the stream."""
+        self._lose_step()
+
+    def _decode_in_step(self, packet: VideoPacket) -> list[VideoFrame]:
+        if self._waited is not None and not self._is_start(packet):
+            return []
+        self._waited = None
+        return self._decode_one(packet)
+
+    def _decode_one(self, packet: VideoPacket | None) -> list[VideoFrame]:
+        try:
+            frames = self._codec.decode(packet)
+        except av.error.EOFError:
+            return []
+        except av.FFmpegError:
+            self.decode_errors += 1
+            self._lose_step()
+            return []
+        good = [frame for frame in frames if not frame.is_corrupt]
+        if len(good) < len(frames):
+            self.decode_errors += len(frames) - len(good)
+            self._lose_step()
+        return good
+
+    def _is_start(self, packet: VideoPacket) -> bool:
+        """Return whether decoding can start with `packet`."""
+        assert self._waited is not None
+        self._waited += 1
+        return packet.is_keyframe or self._waited > MAX_WAIT_PACKETS
+
+    def _lose_step(self) -> None:
+        self._take_kept()
+        self._codec.flush_buffers()
+        self._waited = 0
+
+    def _take_kept(self) -> list[VideoPacket]:
+        kept, self._kept, self._kept_bytes = self._kept, [], 0
+        return kept
+
+
+def _names() -> list[str]:
+    return list(dict.fromkeys(CODECS.values()))

@@ -119,6 +119,7 @@ class SourceConfig(_Model):
             except ValueError:
                 return data  # the field's own validator reports it
             if url.kind in ("rtsp", "http", "hls"):
+                secrets.register_address(source)
                 data["source"] = url.address
             for key, value in (("username", url.username), ("password", url.password)):
                 if value is not None:
@@ -348,7 +349,7 @@ def value_range(model: type[BaseModel], name: str) -> str:
 
 
 def _shorten(value: object) -> str:
-    text = repr(value)
+    text = secrets.redact(repr(value))  # first: an address cut off within its password is not known as one
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -2,34 +2,82 @@
 
 from __future__ import annotations
 
+import html
+import json
 import logging
 import re
 import threading
-from urllib.parse import quote, quote_plus
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]*:[^\s/'\"]*@")
+MIN_LENGTH = 3
+"""Shorter secrets are not searched for: they would mask half of every text."""
+MIN_PARAMETER_LENGTH = 6
+"""Of an address's parameters: `key=main` is masked there, but not the word in all other texts."""
 
-_lock = threading.Lock()  # guards _known
-_known: set[str] = set()
+# What stands between `://` and the last `@` before a blank or a quote, as passwords hold `/`, `#` and `@` which
+# nobody escaped; but not where an IPv6 address, or a port and a path come first (see source_url.py).
+_URL_CREDENTIALS = re.compile(r'(?<=://)(?!\[)[^\s":/?#]*:(?!\d{1,5}[/?])[^\s"]*@')
+
+# `?usr=a&pwd=secret`, and in paths `/user=a&password=secret&…` or `/user=a_password=secret_channel=1`.
+_SECRET_PARAMETER = re.compile(
+    r"(?<=[?&;/_])(?P<name>\w{0,20}(?:pass(?:w(?:or)?d|wort)?|pwd|psw|loginpas|token|secret|credentials?"
+    r"|signature|session(?:_?id)?|(?:api|access|private|stream)_?key)|pw|pas|key|sig|sid|auth)"
+    r"=(?P<value>[^&;/#\s\"']+?)(?=_\w+=|[&;/#\s\"']|$)",
+    re.IGNORECASE,
+)
+
+
+class _Registry:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the two below
+        self._known: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, secret: str) -> None:
+        with self._lock:
+            self._known.update(_forms(secret))
+            longest_first = sorted(self._known, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def mask(self, text: str) -> str:
+        with self._lock:
+            pattern = self._pattern
+        return pattern.sub(MASK, text) if pattern else text
+
+
+_registry = _Registry()
 
 
 def register(secret: str) -> None:
-    """Make `redact` hide `secret` from now on, plain and percent-encoded. Short ones (< 3) would hide too much."""
-    if len(secret) < 3:
-        return
-    with _lock:
-        _known.update((secret, quote(secret, safe=""), quote(secret), quote_plus(secret)))
+    """Make `redact` hide `secret` from now on, plain and in the encodings it is shown in."""
+    if len(secret) >= MIN_LENGTH:
+        _registry.add(secret)
+
+
+def register_address(address: str) -> None:
+    """Register the password and the secret-looking parameters of a URL."""
+    for match in _URL_CREDENTIALS.finditer(address):
+        password = match[0][:-1].partition(":")[2]
+        register(password)
+        register(unquote(password))
+    for match in _SECRET_PARAMETER.finditer(address):
+        if len(match["value"]) >= MIN_PARAMETER_LENGTH:
+            register(match["value"])
+            register(unquote(match["value"]))
+
+
+def public_address(address: str) -> str:
+    """Return a camera's address as it may be shown: no credentials, secret-looking parameters masked."""
+    return redact(_URL_CREDENTIALS.sub("", address))
 
 
 def redact(text: str) -> str:
-    """Return `text` with every registered secret, and whatever stands as user:password@ in a URL, masked."""
-    with _lock:
-        secrets = sorted(_known, key=len, reverse=True)
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return _URL_CREDENTIALS.sub(f"{MASK}@", text)
+    """Return `text` with secrets masked: registered ones, and in URLs whatever looks like one."""
+    text = _URL_CREDENTIALS.sub(f"{MASK}@", _registry.mask(text))
+    return _SECRET_PARAMETER.sub(rf"\g<name>={MASK}", text)
 
 
 class RedactingFormatter(logging.Formatter):
@@ -38,3 +86,16 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the finished line or lines."""
         return redact(super().format(record))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Return `secret` as it looks in URLs, HTML, JSON and Python's repr."""
+    yield secret
+    for safe in ("", "/", "!$&'()*+,;=:@/"):
+        quoted = quote(secret, safe=safe, errors="surrogatepass")
+        yield quoted
+        yield re.sub(r"%..", lambda escape: escape[0].lower(), quoted)
+    yield quote_plus(secret, errors="surrogatepass")
+    yield html.escape(secret)
+    yield from (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    yield repr(secret)[1:-1]

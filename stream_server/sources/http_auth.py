@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from urllib.request import parse_http_list
+
+from stream_server.secrets import register
 
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 _SESSION = "-SESS"
@@ -71,6 +73,8 @@ class Credentials:
     def __init__(self, username: str, password: str) -> None:
         self._username = username
         self._password = password
+        self._basic = base64.b64encode(f"{username}:{password}".encode()).decode()
+        register(self._basic)
         self._challenge: Challenge | None = None
         self._uses = 0
 
@@ -92,7 +96,7 @@ class Credentials:
         if self._challenge is None:
             return None
         if self._challenge.scheme == "basic":
-            return "Basic " + base64.b64encode(f"{self._username}:{self._password}".encode()).decode()
+            return f"Basic {self._basic}"
         self._uses += 1
         return digest_authorization(
             self._challenge,
@@ -101,7 +105,7 @@ class Credentials:
             method=method,
             target=target,
             uses=self._uses,
-            cnonce=secrets.token_hex(16),
+            cnonce=token_hex(16),
         )
 
 

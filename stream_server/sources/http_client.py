@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.sources.http_auth import Credentials, parse_challenges
@@ -32,7 +32,7 @@ class _Connection(http.client.HTTPConnection):
 
     def __init__(self, wire: Wire, url: SplitResult, tls: ssl.SSLContext | None) -> None:
         self.default_port = 443 if tls else 80  # left out of the Host header
-        super().__init__(url.hostname or "", url.port or self.default_port)
+        super().__init__(unquote(url.hostname or ""), url.port or self.default_port)
         self._wire = wire
         self._tls = tls
 

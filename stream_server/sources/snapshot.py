@@ -27,7 +27,7 @@ class SnapshotPoller:
         self._due = time.monotonic() + self._interval_s
         self._conditions: dict[str, str] = {}
         self._jpeg = b""
-        self.description = f"JPEG snapshots, {fps or DEFAULT_FPS:g} a second"
+        self.description = f"JPEG snapshots ({fps or DEFAULT_FPS:g}/s)"
         self.rejected = 0
 
     def wait(self) -> None:

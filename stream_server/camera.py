@@ -199,7 +199,9 @@ class Camera:
         """The source is open."""
         with self._lock:
             if capture is self._capture:
-                self.description, self.size_wh = source.description, source.size_wh
+                self.description = source.description
+                if all(source.size_wh):
+                    self.size_wh = source.size_wh
 
     def arrived(self, capture: Capture, picture: Picture | None) -> None:
         """Publish the picture; None is a sign of life without one."""

@@ -188,8 +188,9 @@ class Pipeline:
         pool = self._pool
         if pool is None or frame.sequence <= self._submitted or not pool.idle_workers:
             return
-        if not self._detect_throttle.allows(frame.captured_at):
+        if not self._detect_throttle.is_due(frame.captured_at):
             return
+        self._detect_throttle.take(frame.captured_at)
         self._submitted = frame.sequence
         try:
             future = pool.submit(
@@ -236,7 +237,7 @@ class Pipeline:
         self.analysis = Analysis(frame, tracked, time.monotonic() - frame.captured_at)
         self.detection_rate.tick()
         for stream in self._watched("exact"):
-            if stream.is_due(frame.captured_at):
+            if stream.is_due(frame, time.monotonic()):
                 self._publish(stream, frame, tracked)
 
     # Publishing.
@@ -245,18 +246,21 @@ class Pipeline:
         return [stream for stream in self.streams.watched if stream.variant.overlay in overlays]
 
     def _publish_frame(self, frame: Frame) -> None:
-        """Publish a new frame to all streams it is for, an old one to those that have none yet."""
-        is_new = frame.sequence != self._seen
-        if is_new:
-            self.counters.seen += 1
-            self.counters.dropped += max(0, frame.sequence - self._seen - 1)
-            self._seen = frame.sequence
+        """Publish the camera's newest frame to the streams that it is due for."""
+        self._count(frame)
         overlays: tuple[Overlay, ...] = ("live", "none")
         if self._pool is None or frame.captured_at - self._analysed_at > DETECTOR_LATE_S:
             overlays = ("live", "none", "exact")
+        now = time.monotonic()
         for stream in self._watched(*overlays):
-            if stream.is_due(frame.captured_at) if is_new else stream.frames.item is None:
+            if stream.is_due(frame, now):
                 self._publish(stream, frame, self._tracker.at(frame.captured_at))
+
+    def _count(self, frame: Frame) -> None:
+        if frame.sequence != self._seen:
+            self.counters.seen += 1
+            self.counters.dropped += max(0, frame.sequence - self._seen - 1)
+            self._seen = frame.sequence
 
     def _publish(self, stream: Stream, frame: Frame, detections: Detections) -> None:
         try:

@@ -42,12 +42,13 @@ class Throttle:
         """Return how long until the next event is due, 0.0 when it is."""
         return max(0.0, self._due - now)
 
-    def allows(self, now: float) -> bool:
-        """Return whether an event is due, and if so take it.
+    def is_due(self, at: float) -> bool:
+        """Return whether an event at that time is not too soon.
 
         A tenth of the interval early counts as due; else jitter makes 10 fps of a limit of 15 at 30 fps.
         """
-        if now < self._due - 0.1 * self._interval_s:
-            return False
-        self._due = max(self._due, now - self._interval_s) + self._interval_s
-        return True
+        return at >= self._due - 0.1 * self._interval_s
+
+    def take(self, at: float) -> None:
+        """Count an event at that time; the next is due an interval after this one was."""
+        self._due = max(self._due, at - self._interval_s) + self._interval_s

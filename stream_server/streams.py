@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from stream_server.config import Overlay
-from stream_server.frames import EncodedFrame
+from stream_server.frames import EncodedFrame, Frame
 from stream_server.latest import Latest
 from stream_server.rates import RateMeter, Throttle
 
@@ -39,13 +39,19 @@ class Stream:
         self._throttle = Throttle(1.0)
         self._fps = 0.0
 
-    def is_due(self, captured_at: float) -> bool:
-        """Return whether a frame captured then is to be shown, and if so count it; for the pipeline alone."""
-        return self._throttle.allows(captured_at)
+    def is_due(self, frame: Frame, now: float) -> bool:
+        """Return whether `frame` is to be shown now: it is newer than what is shown, and not too soon after it."""
+        shown = self.frames.item
+        if shown is None or shown.is_message:
+            return True
+        return frame.sequence > shown.sequence and (
+            self._throttle.is_due(frame.captured_at) or self._throttle.seconds_left(now) == 0
+        )
 
     def publish(self, frame: EncodedFrame) -> None:
         """Give `frame` to all who wait."""
         self.rate.tick()
+        self._throttle.take(frame.captured_at)
         self.frames.put(frame)
 
     def set_fps(self, fps: float) -> None:
@@ -63,6 +69,7 @@ class Viewer:
         self._streams = streams
         self._throttle = Throttle(fps)
         self._seen = 0
+        self._newest: EncodedFrame | None = None  # too soon to be shown, kept in case nothing newer comes
 
     def __enter__(self) -> Viewer:
         return self
@@ -85,12 +92,15 @@ class Viewer:
         """Wait for a frame newer than the last one and due at this viewer's rate; None when the time is over."""
         until = time.monotonic() + timeout_s
         while (left_s := until - time.monotonic()) > 0:
-            version, frame = self.stream.frames.wait_newer(self._seen, left_s)
-            if frame is None:
+            due_in_s = self._throttle.seconds_left(time.monotonic()) if self._newest else left_s
+            self._seen, frame = self.stream.frames.wait_newer(self._seen, min(left_s, due_in_s))
+            newest = self._newest = frame or self._newest
+            if newest is None:
                 return None
-            self._seen = version
-            if self._throttle.allows(frame.captured_at):
-                return frame
+            if self._throttle.is_due(newest.captured_at) or (frame is None and due_in_s <= left_s):
+                self._throttle.take(newest.captured_at)
+                self._newest = None
+                return newest
         return None
 
 

@@ -1,7 +1,7 @@
 """Writes the configuration reference into README.md from the models that check the configuration.
 
-    python tools/config_reference.py          rewrites README.md
-    python tools/config_reference.py --check  exit code 1 when README.md is not current
+python tools/config_reference.py          rewrites README.md
+python tools/config_reference.py --check  exit code 1 when README.md is not current
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import sys
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -53,7 +53,9 @@ def _section(title: str, model: type[BaseModel]) -> str:
         for name, field in model.model_fields.items()
         if not _is_section(field)
     ]
-    return "\n".join((f"**`{title}`**", "", "| key | values | default | meaning |", "|---|---|---|---|", *rows))
+    return "\n".join(
+        (f"**`{title}`**", "", "| key | values | default | meaning |", "|---|---|---|---|", *rows)
+    )
 
 
 def _is_section(field: FieldInfo) -> bool:
@@ -63,7 +65,9 @@ def _is_section(field: FieldInfo) -> bool:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    return "" if field.default is None else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+    if field.default is None:
+        return ""
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
 def _values(model: type[BaseModel], name: str, field: FieldInfo) -> str:
@@ -74,6 +78,8 @@ def _values(model: type[BaseModel], name: str, field: FieldInfo) -> str:
 
 def _type_words(annotation: Any) -> str:
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return _type_words(get_args(annotation)[0])
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if origin in (Union, types.UnionType):

@@ -40,8 +40,8 @@ def suppress(detections: Detections, iou_threshold: float, max_detections: int) 
         if len(kept) >= max_detections:
             break
         chunk = np.arange(start, min(start + _CHUNK, len(detections)))
-        covered = _covers(detections[kept], detections[chunk], iou_threshold).any(axis=0)
-        chunk = chunk[~covered]
+        if len(kept):
+            chunk = chunk[~_covers(detections[kept], detections[chunk], iou_threshold).any(axis=0)]
         kept = np.concatenate((kept, chunk[_greedy(detections[chunk], iou_threshold)]))
     return detections[kept[:max_detections]]
 

@@ -4,10 +4,10 @@ Every frame is analysed once by the model that comes with the product; the detec
 Both trackers, ours and ByteTrack of the package `trackers` (in an environment of its own, also in `.cache/`),
 get the same ones and the same thresholds. That one mixes classes, so it also runs with one tracker a class.
 
-The video has no ground truth, so switches of ids are counted by a stand-in that knows neither tracker: two sure
-detections of one class in consecutive analysed frames are one object if each overlaps the other best of all,
-by an IoU above 0.5. A switch is such a link whose ends both carry ids, and different ones. Links over a gap are
-not judged; how many ids there are and how long they last tells of those.
+The video has no ground truth, so switches of ids are counted by a stand-in that knows neither tracker: two
+sure detections of one class in consecutive analysed frames are one object if each overlaps the other best of
+all, by an IoU above 0.5. A switch is such a link whose ends both carry ids, and different ones. Links over a
+gap are not judged; how many ids there are and how long they last tells of those.
 
 Carried boxes: the tracker learns what is found in every second frame, 5 a second. In the frames between, its
 boxes are compared with what the detector finds there: the mean IoU of the pairs of the best assignment, and

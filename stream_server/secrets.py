@@ -17,8 +17,8 @@ MIN_LENGTH = 3
 MIN_PARAMETER_LENGTH = 6
 """Of an address's parameters: `key=main` is masked there, but not the word in all other texts."""
 
-# What stands between `://` and the last `@` before a blank or a quote, as passwords hold `/`, `#` and `@` which
-# nobody escaped; but not where an IPv6 address, or a port and a path come first (see source_url.py).
+# What stands between `://` and the last `@` before a blank or a quote, as passwords hold `/`, `#` and `@`
+# that nobody escaped; not where an IPv6 address, or a port and a path come first (see source_url.py).
 _URL_CREDENTIALS = re.compile(r'(?<=://)(?!\[)[^\s":/?#]*:(?!\d{1,5}[/?])[^\s"]*@')
 
 # `?usr=a&pwd=secret`, and in paths `/user=a&password=secret&…` or `/user=a_password=secret_channel=1`.

@@ -26,7 +26,7 @@ class SnapshotPoller:
         self._interval_s = 1 / (fps or DEFAULT_FPS)
         self._due = time.monotonic() + self._interval_s
         self._conditions: dict[str, str] = {}
-        self._jpeg = b""
+        self._jpeg: bytes | None = None
         self.description = f"JPEG snapshots ({fps or DEFAULT_FPS:g}/s)"
         self.rejected = 0
 

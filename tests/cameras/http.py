@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import secrets
+import select
 import socket
 import ssl
 import threading
@@ -122,7 +123,7 @@ class HTTPCamera:
         self._closing = threading.Event()
         self._server = _Server((host, 0), _Handler, self, tls)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="http-camera", daemon=True
+            target=self._server.serve_forever, args=(0.01,), name="http-camera", daemon=True
         )
         scheme = "https" if tls else "http"
         name = f"[{host}]" if ":" in host else host
@@ -209,14 +210,13 @@ class HTTPCamera:
             self.pictures_sent += 1
             self._changed.notify_all()
 
-    def wait_for_turn(self, due: float) -> bool:
-        """Wait until it is `due` and the camera is not frozen; return False when the camera is closing."""
+    def wait_for_turn(self, due: float, client: socket.socket) -> bool:
+        """Wait until it is `due` and the camera not frozen; return False when either end leaves."""
         self._closing.wait(max(0.0, due - time.monotonic()))
-        self._running.wait()
+        while not self._running.is_set():
+            if select.select([client], [], [], 0.02)[0]:
+                return False  # who watches a stream sends nothing, so this is its end
         return not self._closing.is_set()
-
-    def wait_until_closed(self) -> None:
-        self._closing.wait()
 
     @property
     def is_closing(self) -> bool:
@@ -336,8 +336,8 @@ class _Handler(BaseHTTPRequestHandler):
         camera = self.server.camera
         camera.asked(self.path, {name.lower(): value for name, value in self.headers.items()})
         if camera.silent:
-            camera.wait_until_closed()
             self.close_connection = True
+            self.rfile.read(1)  # until the client leaves
             return
         verdict = camera.authorise(self.command, self.path, self.headers.get("Authorization"))
         if verdict != "yes":
@@ -371,12 +371,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._start_stream(camera)
         for piece in camera.body or ():
-            if not camera.wait_for_turn(0):
+            if not camera.wait_for_turn(0, self.connection):
                 return
             self.wfile.write(piece)
 
     def _show_snapshot(self, camera: HTTPCamera) -> None:
-        if not camera.wait_for_turn(0):
+        if not camera.wait_for_turn(0, self.connection):
             self.close_connection = True
             return
         jpeg = camera.jpeg(camera.picture)
@@ -402,7 +402,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._start_stream(camera)
         due = time.monotonic()
         for part in camera.parts():
-            if not camera.wait_for_turn(due):
+            if not camera.wait_for_turn(due, self.connection):
                 return
             due = max(due + 1 / camera.fps, time.monotonic() - 1 / camera.fps) if camera.fps else due
             self._write(camera, part)

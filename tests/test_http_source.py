@@ -23,16 +23,6 @@ from tests.cameras.http import HTTPCamera, colour_of, numbered_jpeg
 CERTIFICATE = Path(__file__).parent / "cameras" / "camera.pem"
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    left = set(threading.enumerate()) - before
-    for thread in left:
-        thread.join(5)
-    assert not [thread for thread in left if thread.is_alive()]
-
-
 @contextmanager
 def opened(url: str, **config: object) -> Iterator[HttpSource]:
     source = HttpSource(SourceConfig.model_validate({"source": url, **config}))

@@ -283,16 +283,23 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected KEY.PATH=VALUE, e.g. cameras.front.stream.fps=10")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
+    value = _read_value(text)
     *parents, last = path.split(".")
     for key in parents:
         data = data.setdefault(key, {})
         if not isinstance(data, dict):
             raise ConfigError(f"--set {override}: {key} is not a section")
     data[last] = value
+
+
+def _read_value(text: str) -> object:
+    """Return what `text` is in YAML, where people mean YAML: neither `demo:` nor `*` in an address is any."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    is_section = isinstance(value, dict) and not text.lstrip().startswith("{")
+    return text if is_section else value
 
 
 _SECRET_KEYS = frozenset({"password", "username"})

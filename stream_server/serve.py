@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
-from stream_server import logs
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.web.app import create_app
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 log = logging.getLogger(__name__)
 
-STOP_WITHIN_S = 4
+STOP_WITHIN_S = 3
 FIRST_FRAME_WITHIN_S = 15.0
 POLL_S = 0.05
 
@@ -47,7 +51,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as exc:
         if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
             raise ConfigError(
-                f"server.port: {port} is in use on {host}; stop what listens there or choose another with --port"
+                f"server.port: {port} is in use on {host}; "
+                "stop what listens there or choose another with --port"
             ) from None
         if isinstance(exc, OSError) and exc.errno == errno.EACCES:
             raise ConfigError(f"server.port: got {port}, only root may use those below 1024") from None
@@ -85,7 +90,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> WSGIApplication:
         """Start the engine and return the application; called in the web worker."""
         engine = Engine(self._config)
         engine.start()
@@ -93,11 +98,48 @@ class _Application(BaseApplication):  # type: ignore[misc]
         threading.Thread(
             target=_announce, args=(engine, *self._address), name="announce", daemon=True
         ).start()
-        return create_app(engine)
+        return _honour_close(create_app(engine).wsgi_app)
+
+
+def _honour_close(app: WSGIApplication) -> WSGIApplication:
+    """Return `app` whose `Connection: close` counts: an answer so marked is sent plain, up to the end.
+
+    gunicorn overrules that header and sends an answer of unknown length in chunks, which many a small
+    client of MJPEG streams cannot read.
+    """
+
+    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        response = start_response.__self__  # type: ignore[attr-defined]  # gunicorn's Response
+
+        def start(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
+            write = start_response(status, headers, exc_info)
+            if ("Connection", "close") in headers:
+                response.force_close()
+                response.chunked = False
+            return write
+
+        return app(environ, start)
+
+    return wrapped
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
     """Keeps exactly one web worker: a second one would open every camera a second time."""
+
+    _is_stopping = False
+
+    def stop(self, graceful: bool = True) -> None:
+        """End the web worker, within `graceful_timeout`."""
+        self._is_stopping = True
+        super().stop(graceful)
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        """Queue the signal; who asks a second time to end waits no longer for viewers that take nothing."""
+        if self._is_stopping and sig in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self.kill_workers(signal.SIGKILL)
+        super().signal(sig, frame)
 
     def handle_ttin(self) -> None:
         """Refuse a second web worker."""
@@ -126,6 +168,15 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     handle_quit = handle_exit
+
+    def is_parent_alive(self) -> bool:
+        """End at once where the arbiter was killed: nobody is left to bound a graceful end.
+
+        The detectors end by themselves when their pipes do.
+        """
+        if not super().is_parent_alive():
+            os._exit(1)
+        return True
 
     def run(self) -> None:
         """Serve, then leave nothing behind."""

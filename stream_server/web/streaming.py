@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,7 +38,7 @@ STREAM_HEADERS = {
 
 
 class StreamQuery(BaseModel):
-    """What a URL may ask of a stream or snapshot; what it leaves out comes from the camera's configuration."""
+    """What a URL may ask of a stream or snapshot; the camera's configuration says the rest."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -71,11 +72,13 @@ def stream(camera: str | None) -> Response:
     name = camera or first_camera()
     config, query = pipeline(name).config, _query()
     if request.method == "HEAD":
-        return Response(content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
+        return Response(iter(()), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
     viewer = engine().watch(name, query.variant(config), query.fps or config.stream.fps)
-    _bound_send(request.environ.get("gunicorn.socket"))
     response = Response(_parts(viewer), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
     response.call_on_close(viewer.close)
+    if sock := request.environ.get("gunicorn.socket"):
+        _bound_send(sock)
+        response.call_on_close(lambda: _hang_up(sock))
     return response
 
 
@@ -95,13 +98,17 @@ def _parts(viewer: Viewer) -> Iterator[bytes]:
         newest = frame or newest
 
 
-def _bound_send(sock: socket.socket | None) -> None:
+def _bound_send(sock: socket.socket) -> None:
     """Let the server notice a viewer that takes nothing more; where it hides the socket, it has to itself."""
-    if sock is None:
-        return
     sock.settimeout(SEND_WITHIN_S)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
+
+
+def _hang_up(sock: socket.socket) -> None:
+    """End the connection; left to gunicorn, its only loop would wait 2 s for the viewer to do so."""
+    with suppress(OSError):  # the viewer was faster
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 @blueprint.get("/cameras/<camera>/snapshot.jpg")

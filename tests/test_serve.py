@@ -1,0 +1,270 @@
+"""The server as a process: how it starts, bears trouble, and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from detector.pool import DetectorPool
+from stream_server.config import Config
+from stream_server.engine import Engine
+from stream_server.web.app import create_app
+from tests.cameras.http import HTTPCamera
+from tests.fakes import load_scripted
+from tests.leaks import wait_until
+from tests.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
+from tests.viewers import Viewer, read_all
+
+MAX_VIEWERS = 20
+FOREVER = 10**9
+DROP_WITHIN_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One server with a detector, for the tests that leave it running."""
+    with Server(
+        *SMALL_DEMO, "--set", "detector.workers=1", "--set", f"server.max_viewers={MAX_VIEWERS}"
+    ) as server:
+        yield server
+
+
+def _sockets(pid: int) -> int:
+    """Return how many sockets a process has open."""
+    folder = f"/proc/{pid}/fd"
+    return sum(
+        os.readlink(f"{folder}/{fd}").startswith("socket:")
+        for fd in os.listdir(folder)
+        if os.path.lexists(f"{folder}/{fd}")
+    )
+
+
+# Start.
+
+
+def test_url_is_printed_once_the_first_frame_is_up() -> None:
+    with HTTPCamera() as camera:
+        camera.freeze()
+        with Server("--source", camera.url, *NO_DETECTOR, wait=False) as server:
+            assert camera.wait_until(lambda: camera.connections == 1, 20)
+            assert not any(" at http" in line for line in server.log)
+            camera.resume()
+            server.wait_for_line(r"INFO +Watch at http://127\.0\.0\.1:\d+/$")
+
+
+def test_camera_that_shows_nothing_does_not_keep_the_url_secret(unused_tcp_port: int) -> None:
+    with Server("--source", f"http://127.0.0.1:{unused_tcp_port}/video", *NO_DETECTOR) as server:
+        server.wait_for_line(r"WARNING camera camera: offline: .*; next try in \d s")
+        server.wait_for_line(r"Serving at http://\S+/; no camera shows a picture yet")
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    with HTTPCamera() as camera:
+        return camera.port
+
+
+def test_port_in_use_ends_the_start_with_one_line(server: Server) -> None:
+    done = run_command("run", "--port", str(server.port), *SMALL_DEMO, *NO_DETECTOR)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"stream-server: server.port: {server.port} is in use on 127.0.0.1; "
+        "stop what listens there or choose another with --port\n"
+    )
+
+
+def test_address_of_another_machine_ends_the_start_with_one_line() -> None:
+    done = run_command("run", "--host", "192.0.2.1", "--port", "0", *SMALL_DEMO, *NO_DETECTOR)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "stream-server: server.host: got '192.0.2.1', expected an address of this machine"
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_all_viewers_share_one_connection_to_the_camera() -> None:
+    with HTTPCamera() as camera, Server("--source", camera.url, *NO_DETECTOR) as server, ExitStack() as stack:
+        queries = ("", "?overlay=none", "?width=32", "?fps=2")
+        viewers = [
+            stack.enter_context(Viewer(server.port, f"/cameras/camera/stream.mjpg{query}"))
+            for query in queries
+        ]
+        read_all(viewers, 3)
+        assert server.get("/cameras/camera/snapshot.jpg").status == 200
+        assert camera.connections == 1
+
+
+# Running.
+
+
+def test_api_answers_while_all_viewers_watch_and_one_more_is_refused_at_once(server: Server) -> None:
+    with ExitStack() as stack:
+        viewers = [stack.enter_context(Viewer(server.port)) for _ in range(MAX_VIEWERS)]
+        read_all(viewers, 2)
+        refused = server.get("/cameras/demo/stream.mjpg")
+        assert refused.status == 503
+        assert refused.headers["retry-after"] == "5"
+        assert refused.json["detail"] == (
+            "20 viewers watch already, more are not allowed (server.max_viewers)"
+        )
+        assert refused.seconds < 1
+        for path in ("/healthz", "/api/v1/cameras", "/cameras/demo/snapshot.jpg", "/") * 5:
+            answer = server.get(path)
+            assert answer.status == 200, path
+            assert answer.seconds < 2, path
+        read_all(viewers, len(viewers[0].parts) + 3)
+    server.wait_for_camera(lambda info: info["viewers"] == 0, 8)
+
+
+def test_viewer_who_stops_reading_is_dropped_without_a_trace(server: Server) -> None:
+    server.wait_for_camera(lambda info: info["viewers"] == 0, 8)
+    sockets, lines = _sockets(server.web_worker), len(server.log)
+    with Viewer(server.port, "/cameras/demo/stream.mjpg?quality=100", receive_bytes=4096):
+        server.wait_for_camera(lambda info: info["viewers"] == 1, 5)
+        server.wait_for_camera(lambda info: info["viewers"] == 0, DROP_WITHIN_S)
+        assert wait_until(lambda: _sockets(server.web_worker) == sockets, 3)
+        new = server.log[lines:]
+        assert len(new) <= 1, new
+        assert not any("Traceback" in line for line in new)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        (signal.SIGTTIN, "one web worker is all there can be: a second one would open every camera twice"),
+        (signal.SIGHUP, "the configuration is read at the start; restart to use a changed one"),
+        (signal.SIGUSR2, "the configuration is read at the start; restart to use a changed one"),
+    ],
+)
+def test_signal_that_would_double_the_server_is_refused_with_the_reason(
+    server: Server, number: int, answer: str
+) -> None:
+    worker, lines = server.web_worker, len(server.log)
+    server.process.send_signal(number)
+    server.wait_for_line(f"WARNING {answer}$", since=lines)
+    assert server.web_worker == worker
+
+
+def test_signals_without_a_meaning_are_survived(server: Server) -> None:
+    worker = server.web_worker
+    for number in (signal.SIGTTOU, signal.SIGWINCH, signal.SIGUSR1):
+        server.process.send_signal(number)
+    assert server.get("/healthz").status == 200
+    assert server.web_worker == worker
+
+
+def test_killed_web_worker_is_replaced_and_streams_go_on(server: Server) -> None:
+    old, lines = server.web_worker, len(server.log)
+    detectors = server.family() - {server.process.pid, old}
+    os.kill(old, signal.SIGKILL)
+    server.wait_for_line(r"Watch at ", 15, since=lines)
+    assert server.web_worker != old
+    assert not detectors & server.family()
+    with Viewer(server.port) as viewer:
+        viewer.read(3)
+
+
+# End.
+
+
+@pytest.mark.parametrize(
+    ("number", "group"),
+    [
+        pytest.param(signal.SIGTERM, False, id="SIGTERM"),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM to all processes"),
+        pytest.param(signal.SIGINT, True, id="Ctrl-C"),
+    ],
+)
+def test_server_with_fifty_viewers_ends_in_order(number: int, group: bool) -> None:
+    with Server(*SMALL_DEMO) as server, ExitStack() as stack:
+        server.wait_for_camera(lambda info: info["detection_fps"] > 0, 20)
+        assert len(server.family()) >= 3  # the arbiter, the web worker, detectors
+        viewers = [stack.enter_context(Viewer(server.port)) for _ in range(50)]
+        read_all(viewers, 2)
+        lines = len(server.log)
+        (os.killpg if group else os.kill)(server.process.pid, number)
+        read_all(viewers, FOREVER)
+        assert all(viewer.parser.is_at_boundary and not viewer.was_reset for viewer in viewers)
+        assert server.process.wait(5) == 0
+        assert server.is_gone(0.5)
+        assert not [line for line in server.log[lines:] if "INFO" not in line]
+    # That no shared memory is left is looked at after every test, see conftest.py.
+
+
+def test_viewers_who_read_nothing_hold_up_the_end_for_at_most_five_seconds() -> None:
+    with Server(*SMALL_DEMO, *NO_DETECTOR) as server, ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(_stuck(server))
+        code, seconds = server.stop()
+        assert code == 0
+        assert seconds < 5
+        assert server.is_gone(0.5)
+
+
+def test_second_sigterm_ends_a_server_that_waits_for_viewers() -> None:
+    with Server(*SMALL_DEMO, *NO_DETECTOR) as server, _stuck(server), _stuck(server):
+        server.process.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: not _listens(server.port), 2)
+        code, seconds = server.stop()
+        assert code == 0
+        assert seconds < 1
+        assert server.is_gone(0.5)
+
+
+def test_nothing_outlives_a_killed_arbiter() -> None:
+    with Server(*SMALL_DEMO) as server, Viewer(server.port) as viewer:
+        server.wait_for_camera(lambda info: info["detection_fps"] > 0, 20)
+        viewer.read(2)
+        server.process.kill()
+        assert server.is_gone(2), server.family()
+
+
+def _stuck(server: Server) -> Viewer:
+    """Return a viewer in whose stream the server is stuck, as it reads nothing."""
+    viewer = Viewer(server.port, "/cameras/demo/stream.mjpg?quality=100", receive_bytes=4096)
+    assert wait_until(lambda: _unsent_bytes(server.port, viewer.sock.getsockname()[1]) > 100_000, 5)
+    return viewer
+
+
+def _unsent_bytes(server_port: int, viewer_port: int) -> int:
+    """Return how much the kernel holds of what the server sent to a viewer (proc(5), /proc/net/tcp)."""
+    wanted = (f"0100007F:{server_port:04X}", f"0100007F:{viewer_port:04X}")
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if (fields[1], fields[2]) == wanted:
+            return int(fields[4].partition(":")[0], 16)
+    return 0
+
+
+def _listens(port: int) -> bool:
+    """Return whether anything listens on a port of 127.0.0.1."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[1] == f"0100007F:{port:04X}" and line.split()[3] == "0A" for line in lines)
+
+
+# Without a detector that works.
+
+
+def test_video_goes_on_while_every_detector_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = partial(DetectorPool, loader=load_scripted)
+    monkeypatch.setattr("stream_server.engine.DetectorPool", pool)
+    config = Config.load(
+        None,
+        cameras={"demo": {"source": "demo:", "width": 320, "height": 180}},
+        detector={"model": "crash", "workers": 1},
+    )
+    with Engine(config) as engine, create_app(engine).test_client() as client:
+        assert wait_until(lambda: "detector" in client.get("/readyz").text, 10)
+        assert client.get("/cameras/demo/snapshot.jpg").status_code == 200
+        assert client.get("/healthz").status_code == 200
+        assert wait_until(lambda: client.get("/readyz").json["troubles"] != [], 5)
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        (trouble,) = answer.json["troubles"]
+        assert trouble.startswith("detector: ")

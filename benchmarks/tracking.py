@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
 import venv
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -34,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks._machine import machine
 from detector import Detections, load_detector
 from detector.nms import box_ious
 from stream_server.tracking import Tracker
@@ -123,7 +122,7 @@ def main(argv: list[str]) -> None:
         for latency in (0, 2)
         for moves in (True, False)
     }
-    print(machine())
+    print(f"{machine('numpy', 'scipy', 'opencv-python-headless')}, {REFERENCE}")
     print_table(f"Ids on {options.video.name}", followed)
     print_table("Boxes between frames analysed at 5 a second", carried)
     rows = {**followed, **carried}
@@ -238,16 +237,6 @@ def same_class_ious(some: Detections, others: Detections) -> NDArray[np.float32]
     ious: NDArray[np.float32] = box_ious(some.boxes, others.boxes)
     ious[some.class_ids[:, None] != others.class_ids] = 0
     return ious
-
-
-def machine() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "opencv-python-headless"))
-    return f"{len(names)} x {names[0]}, Python {platform.python_version()}, {packages}, {REFERENCE}"
 
 
 def print_table(title: str, rows: dict[str, Followed] | dict[str, Carried]) -> None:

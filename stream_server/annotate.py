@@ -52,15 +52,12 @@ def annotate(
     """
     canvas = image.copy()
     line_px = line_width((canvas.shape[1], canvas.shape[0]))
-    detections = _visible(detections, canvas)[::-1]
-    boxes: list[list[int]] = _inside(detections, canvas, line_px)
-    colours = [class_colour(class_id) for class_id in detections.class_ids.tolist()]
-    for box, colour in zip(boxes, colours, strict=True):
-        _draw_box(canvas, box, colour, line_px)
+    marks = _marks(detections, labels, style, canvas, line_px)
+    for mark in reversed(marks):
+        _draw_box(canvas, mark, line_px)
     if style.labels:
-        texts = [_label(detections, index, labels, style) for index in range(len(detections))]
-        for box, colour, text in zip(boxes, colours, texts, strict=True):
-            _draw_label(canvas, box, text, colour)
+        for mark in reversed(marks):
+            _draw_label(canvas, mark)
     if caption:
         _draw_caption(canvas, caption)
     return canvas
@@ -128,56 +125,85 @@ def _text_on(colour: Colour) -> Colour:
     return BLACK if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else WHITE
 
 
-def _visible(detections: Detections, canvas: BGRImage) -> Detections:
-    """Return those of which at least a part lies in the picture."""
-    low, high = detections.boxes[:, :2], detections.boxes[:, 2:]
-    return detections[np.all((high > 0) & (low < canvas.shape[1::-1]) & (high > low), axis=1)]
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What is drawn for one object: the outermost pixels of its box's line, its text and its colour."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    text: str
+    colour: Colour
 
 
-def _inside(detections: Detections, canvas: BGRImage, line_px: int) -> list[list[int]]:
-    """Return the boxes' outermost pixels, brought into the picture."""
+def _marks(
+    detections: Detections, labels: Mapping[int, str], style: Style, canvas: BGRImage, line_px: int
+) -> list[_Mark]:
+    """Return the marks of the objects of which at least a part lies in the picture, brought into it."""
     height, width = canvas.shape[:2]
-    outer = detections.boxes + np.array([-0.5, -0.5, 0.5, 0.5]) * (line_px - 1)
-    limits = [width - 1, height - 1, width - 1, height - 1]
-    inside: list[list[int]] = np.clip(np.rint(outer), 0, limits).astype(int).tolist()
-    return inside
+    outside = (line_px - 1) / 2
+    marks = []
+    # One by one: a dozen NumPy calls for all at once take 0.15 ms when an image has just passed the caches.
+    for index, (left, top, right, bottom) in enumerate(detections.boxes.tolist()):
+        if max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height):
+            class_id = int(detections.class_ids[index])
+            mark = _Mark(
+                min(max(round(left - outside), 0), width - 1),
+                min(max(round(top - outside), 0), height - 1),
+                min(round(right + outside), width - 1),
+                min(round(bottom + outside), height - 1),
+                _label(detections, index, labels.get(class_id, str(class_id)), style),
+                class_colour(class_id),
+            )
+            marks.append(mark)
+    return marks
 
 
-def _draw_box(canvas: BGRImage, box: Sequence[int], colour: Colour, line_px: int) -> None:
-    """Draw a line of `line_px` between two black ones, so that it is seen on any colour."""
-    left, top, right, bottom = box
-    # Nested lines of one pixel take a quarter of the time of a thick one, and keep the corners sharp.
-    for inset in range(-1, line_px + 1):
-        ring = colour if 0 <= inset < line_px else BLACK
-        cv2.rectangle(canvas, (left + inset, top + inset), (right - inset, bottom - inset), ring)
-
-
-def _label(detections: Detections, index: int, labels: Mapping[int, str], style: Style) -> str:
-    class_id, track_id = int(detections.class_ids[index]), int(detections.track_ids[index])
-    text = drawable(labels.get(class_id, str(class_id)))
+def _label(detections: Detections, index: int, name: str, style: Style) -> str:
+    text = drawable(name)
     if len(text) > _MAX_LABEL_LETTERS:
         text = text[: _MAX_LABEL_LETTERS - 2] + ".."
     if style.scores:
         text += f" {100 * float(detections.scores[index]):.0f} %"
-    if style.track_ids and track_id:
+    if style.track_ids and (track_id := int(detections.track_ids[index])):
         text += f" #{track_id}"
     return text
 
 
-def _draw_label(canvas: BGRImage, box: Sequence[int], text: str, colour: Colour) -> None:
+def _draw_box(canvas: BGRImage, mark: _Mark, line_px: int) -> None:
+    """Draw a line of `line_px` between two black ones, so that it is seen on any colour."""
+    # Nested lines of one pixel take a quarter of the time of a thick one, and keep the corners sharp.
+    for inset in range(-1, line_px + 1):
+        upper_left, lower_right = (
+            (mark.left + inset, mark.top + inset),
+            (mark.right - inset, mark.bottom - inset),
+        )
+        cv2.rectangle(canvas, upper_left, lower_right, mark.colour if 0 <= inset < line_px else BLACK)
+
+
+def _draw_label(canvas: BGRImage, mark: _Mark) -> None:
     """Draw a label above its box, below where there is no room above, inside where there is none at all."""
     height, width = canvas.shape[:2]
-    writer = pen(text_size((width, height)))
-    line_height, text_width = writer.line_height, writer.width(text)
-    if text_width > width:
-        text, text_width = writer.cut(text, width), width
-    left = max(0, min(box[0], width - text_width))
-    top = box[1] - line_height
+    field = _label_field(mark.text, mark.colour, text_size((width, height)), width)
+    left = max(0, min(mark.left, width - field.shape[1]))
+    top = mark.top - field.shape[0]
     if top < 0:
-        top = box[3] + 1 if box[3] + 1 + line_height <= height else box[1]
-    lower_right = (left + text_width - 1, top + line_height - 1)
-    cv2.rectangle(canvas, (left, top), lower_right, colour, cv2.FILLED)  # a tenth of a slice's assignment
-    writer.write(canvas, text, (left, top), _text_on(colour))
+        below = mark.bottom + 1
+        top = below if below + field.shape[0] <= height else mark.top
+    place = canvas[top : top + field.shape[0], left : left + field.shape[1]]
+    place[:] = field[: place.shape[0]]
+
+
+@lru_cache(maxsize=256)
+def _label_field(text: str, colour: Colour, text_px: int, max_width: int) -> BGRImage:
+    """Return a label by itself, read-only. Most are drawn into several frames; each time saves 7 µs."""
+    writer = pen(text_px)
+    text = writer.cut(text, max_width)
+    field = np.full((writer.line_height, min(writer.width(text), max_width), 3), colour, np.uint8)
+    writer.write(field, text, (0, 0), _text_on(colour))
+    field.setflags(write=False)
+    return field
 
 
 def _draw_caption(canvas: BGRImage, pieces: Sequence[str]) -> None:

@@ -18,7 +18,6 @@ MIN_TEXT_PX = 10
 """The smallest text that can be read; below, letters run together."""
 
 # OpenCV 5 draws Unicode, in a font of its own, where a Hershey font is asked for; OpenCV 4 only ASCII.
-# At 5 µs a label neither gains from caching pictures of labels or letters.
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _DRAWS_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
 

@@ -151,24 +151,19 @@ def test_label_stays_whole_inside_the_picture(box: Box, expected: str) -> None:
         (Style(scores=False, track_ids=False), 3, "person"),
     ],
 )
-def test_label_says_what_the_style_asks_for(
-    monkeypatch: pytest.MonkeyPatch, style: Style, track_id: int, text: str
-) -> None:
-    written: list[str] = []
-    monkeypatch.setattr(
-        lettering.Pen, "write", lambda _pen, _image, text, _left_top, _colour: written.append(text)
-    )
-    annotate(_grey(640, 480), _found((9, 99, 90, 200), track_ids=[track_id]), LABELS, style=style)
-    assert written == [text]
+def test_label_says_what_the_style_asks_for(style: Style, track_id: int, text: str) -> None:
+    assert _label_width(_found((9, 99, 90, 200), track_ids=[track_id]), style) == pen(18).width(text)
 
 
-def test_class_without_a_name_shows_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[str] = []
-    monkeypatch.setattr(
-        lettering.Pen, "write", lambda _pen, _image, text, _left_top, _colour: written.append(text)
-    )
-    annotate(_grey(640, 480), _found((9, 99, 90, 200), class_ids=[77]), LABELS)
-    assert written == ["77 87 %"]
+def test_class_without_a_name_shows_its_number() -> None:
+    assert _label_width(_found((9, 99, 90, 200), class_ids=[77]), Style()) == pen(18).width("77 87 %")
+
+
+def _label_width(found: Detections, style: Style) -> int:
+    image = _grey(1280, 684)
+    without = annotate(image, found, LABELS, style=NO_LABELS)
+    left, _, right, _ = _bounds(_changed(without, annotate(image, found, LABELS, style=style)))
+    return right - left + 1
 
 
 def test_best_box_is_on_top() -> None:

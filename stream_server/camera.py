@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Literal
@@ -24,6 +25,8 @@ CameraState = Literal["idle", "connecting", "online", "stalled", "offline", "aut
 
 IDLE_AFTER_S = 10.0
 """After its last viewer left, a camera is decoded, or on demand kept open, this much longer."""
+LATE = 0.9
+"""Part of the read timeout after which viewers are told, so that they know before the source gives up."""
 MAX_ABANDONED = 2
 """Threads of one camera that may hang in native code; no further one is started beside them."""
 LOG_EVERY_S = 60.0
@@ -61,10 +64,10 @@ class Camera:
         self._clock = clock or SystemClock()
         self._on_change = on_change
         self._rate = RateMeter(clock=self._clock.now)
-        self._lock = threading.RLock()  # guards state, leases and which capture is the current one
+        self._lock = threading.RLock()  # guards all below but the clock, and what is public above
         self._leases = 0
         self._released_at = float("-inf")
-        self._alive_at = self._clock.now()
+        self._alive_at: float | None = None  # when this connection last showed life, None before it did
         self._picture_at: float | None = None
         self._is_stopped = False
         self._capture: Capture | None = None
@@ -74,7 +77,8 @@ class Camera:
     def start(self) -> None:
         """Start the capture thread; an on-demand camera opens its source only when it is wanted."""
         with self._lock:
-            self._start_capture()
+            if self._capture is None and not self._is_stopped:
+                self._start_capture()
 
     def stop(self) -> None:
         """End the capture thread soon, and the waiting of all who wait for frames; see `join`."""
@@ -85,12 +89,15 @@ class Camera:
         self.frames.close()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the capture thread; one that hangs in native code is left behind and named in the log."""
-        if self._capture and not self._capture.join(timeout_s):
+        """Wait for the capture threads; one that hangs in native code is left behind and named in the log."""
+        until = time.monotonic() + timeout_s
+        captures = [capture for capture in (self._capture, *self._abandoned) if capture]
+        ended = [capture.join(max(0.0, until - time.monotonic())) for capture in captures]
+        if not all(ended):
             log.warning("camera %s: its source did not close within %.1f s", self.name, timeout_s)
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """End the capture thread and wait for it; may be called twice."""
+        """End the capture threads and wait for them; may be called twice."""
         self.stop()
         self.join(timeout_s)
 
@@ -99,34 +106,52 @@ class Camera:
         with self._lock:
             self.config = config
             if self._capture and not self._is_stopped:
-                self._capture.abandon()
-                self._start_capture()
+                self._replace_capture()
+                self._change("connecting", "")
 
     def check(self) -> None:
-        """Notice that pictures stay away, and replace a capture thread that hangs in native code."""
+        """Notice that pictures stay away, and end a capture thread that hangs or has nothing more to do."""
         with self._lock:
             capture = self._capture
             if capture is None or self._is_stopped:
                 return
-            if self.state == "online" and self._clock.now() - self._alive_at > self.config.read_timeout_s:
-                self._change("stalled", f"no picture for {self.config.read_timeout_s:g} s")
+            if self.state == "online" and self._is_late:
+                self._change("stalled", f"no picture for {self._clock.now() - (self._alive_at or 0):.0f} s")
             if capture.hangs and not capture.is_abandoned:
-                capture.abandon()
-                self._abandoned.append(capture)
                 self._change("offline", "the source does not answer")
-            if capture.is_abandoned:
-                self._replace_abandoned()
-            if self.config.on_demand and not self.is_wanted and self.state != "idle":
-                capture.wake()
+                self._replace_capture()
+            elif capture.is_abandoned or self._is_superfluous:
+                self._replace_capture()
 
-    def _replace_abandoned(self) -> None:
+    @property
+    def _is_late(self) -> bool:
+        """Whether this connection showed life and does no longer."""
+        if self._alive_at is None:
+            return False
+        return self._clock.now() - self._alive_at > LATE * self.config.read_timeout_s
+
+    @property
+    def _is_superfluous(self) -> bool:
+        """Whether the capture thread still is at a source that nobody wants.
+
+        Not while the password is wrong: each coming and going viewer would be another try.
+        """
+        wanted = self.is_wanted or not self.config.on_demand
+        return not wanted and self.state not in ("idle", "auth_failed")
+
+    def _replace_capture(self) -> None:
+        """Leave the capture thread to its end and start another, unless too many hang already."""
+        if self._capture and not self._capture.is_abandoned:
+            self._capture.abandon()
+            self._abandoned.append(self._capture)
         self._abandoned = [capture for capture in self._abandoned if capture.is_alive]
         if len(self._abandoned) < MAX_ABANDONED:
             self._start_capture()
 
     def _start_capture(self) -> None:
-        self._alive_at = self._clock.now()
-        self._capture = Capture(self.name, self.config, self._open_source, self, self._clock)
+        self._capture = Capture(
+            self.name, self.config, self._open_source, self, self._clock, predecessor=self._capture
+        )
         self._capture.start()
 
     # For those who want frames.
@@ -135,9 +160,8 @@ class Camera:
         """Want frames until `release`: they are decoded, and an on-demand camera is opened."""
         with self._lock:
             self._leases += 1
-            capture = self._capture
-        if capture and self.state == "idle":
-            capture.wake()
+            if self._capture and self.state == "idle":
+                self._capture.wake()
 
     def release(self) -> None:
         """Want frames no longer."""
@@ -174,9 +198,7 @@ class Camera:
 
     def should_open(self, capture: Capture) -> bool:
         """Return whether the source is to be open now."""
-        if capture is not self._capture:
-            return False
-        return self.is_wanted or not self.config.on_demand
+        return self._is_current(capture) and (self.is_wanted or not self.config.on_demand)
 
     def wants_pictures(self) -> bool:
         """Return whether anyone will look at the next picture."""
@@ -185,42 +207,46 @@ class Camera:
     def connecting(self, capture: Capture) -> None:
         """The source is about to be opened; a lost camera keeps its state until that succeeds."""
         with self._lock:
-            if capture is self._capture and self.state == "idle":
+            if not self._is_current(capture):
+                return
+            self._alive_at = None
+            if self.state == "idle":
                 self._change("connecting", "")
 
-    def idle(self, capture: Capture) -> None:
-        """The source is closed because nobody wants it."""
+    def idle(self, capture: Capture) -> bool:
+        """The source is closed because nobody wants it; return whether that is still so."""
         with self._lock:
-            if capture is self._capture:
-                self.frames.clear()
-                self._change("idle", "")
+            if not self._is_current(capture) or self.should_open(capture):
+                return False
+            self.frames.clear()
+            self._change("idle", "")
+            return True
 
     def opened(self, capture: Capture, source: Source) -> None:
         """The source is open."""
         with self._lock:
-            if capture is self._capture:
+            if self._is_current(capture):
                 self.description = source.description
-                if all(source.size_wh):
-                    self.size_wh = source.size_wh
+                self.size_wh = source.size_wh if all(source.size_wh) else self.size_wh
 
     def arrived(self, capture: Capture, picture: Picture | None) -> None:
         """Publish the picture; None is a sign of life without one."""
-        if capture is not self._capture:
-            return
-        now = self._clock.now()
-        if picture is not None:
-            self._publish(picture, now)
-        elif not self.is_wanted:
-            self.frames.clear()  # too old by the time someone looks
-        if picture is not None or self.state == "online":
-            self._alive_at = now
-        if self.state != "online" and (picture is not None or not self.is_wanted):
-            with self._lock:
+        with self._lock:
+            if not self._is_current(capture):
+                return
+            if picture is not None:
+                self._publish(picture)
+            elif not self.is_wanted:
+                self.frames.clear()  # too old by the time someone looks
+            if self.state != "online" and (picture is not None or not self.is_wanted):
                 self._change("online", "")
+            if self.state == "online":
+                self._alive_at = self._clock.now()
         if picture is not None:
             self._on_change()
 
-    def _publish(self, picture: Picture, now: float) -> None:
+    def _publish(self, picture: Picture) -> None:
+        now = self._clock.now()
         self._rate.tick()
         self._picture_at = now
         self.size_wh = picture.size_wh
@@ -229,14 +255,18 @@ class Camera:
     def lost(self, capture: Capture, error: SourceError, retry_s: float | None) -> None:
         """The source failed or ended; the next try comes in `retry_s` seconds, None for never."""
         with self._lock:
-            if capture is not self._capture or capture.is_abandoned:
-                return
-            state: CameraState = "offline"
-            if isinstance(error, SourceEnded):
-                state = "ended"
-            elif isinstance(error, AuthenticationFailed):
-                state = "auth_failed"
-            self._change(state, secrets.redact(error.reason), retry_s)
+            if self._is_current(capture):
+                self._change(self._state_after(error), secrets.redact(error.reason), retry_s)
+
+    def _state_after(self, error: SourceError) -> CameraState:
+        if isinstance(error, SourceEnded):
+            return "ended"
+        if isinstance(error, AuthenticationFailed):
+            return "auth_failed"
+        return "stalled" if self._is_late else "offline"
+
+    def _is_current(self, capture: Capture) -> bool:
+        return capture is self._capture and not capture.is_abandoned
 
     def _change(self, state: CameraState, reason: str, retry_s: float | None = None) -> None:
         changed = (state, reason) != (self.state, self.reason)
@@ -247,7 +277,7 @@ class Camera:
 
 
 class _TroubleLog:
-    """Logs each state with its reason, the same ones again at most once a minute, with how often they came."""
+    """Logs each state and reason, the same again at most once a minute, with how often it came."""
 
     def __init__(self, name: str, clock: Clock) -> None:
         self._name = name

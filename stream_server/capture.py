@@ -18,11 +18,12 @@ from stream_server.sources.base import Source
 log = logging.getLogger(__name__)
 
 RETRY_S = (1.0, 60.0)
-AUTH_RETRY_S = (300.0, 3600.0)
+AUTH_RETRY_S = (375.0, 3000.0)
+"""5 min to 1 h, spread included: cameras lock accounts after a few wrong passwords."""
 STABLE_S = 10.0
 """A source that delivered this long is tried again after the shortest pause when it is lost."""
-GRACE_S = 2.0
-"""A source this much later than its own timeout hangs in native code."""
+GRACE_S = 1.5
+"""A source this much later than its own timeout hangs in native code. As long its successor waits for it."""
 
 
 class CaptureOwner(Protocol):
@@ -40,8 +41,11 @@ class CaptureOwner(Protocol):
         """The source is about to be opened."""
         ...
 
-    def idle(self, capture: Capture) -> None:
-        """The source is closed because nobody wants it."""
+    def idle(self, capture: Capture) -> bool:
+        """The source is closed because nobody wants it; return whether that is still so.
+
+        True promises to call `wake` once it is wanted again.
+        """
         ...
 
     def opened(self, capture: Capture, source: Source) -> None:
@@ -67,13 +71,17 @@ class Capture:
         open_source: Callable[[SourceConfig], Source],
         owner: CaptureOwner,
         clock: Clock,
+        *,
+        predecessor: Capture | None = None,
     ) -> None:
+        """predecessor: whose device this one opens, once it is closed; it has been abandoned."""
         self.is_abandoned = False
         self._name = name
         self._config = config
         self._open_source = open_source
         self._owner = owner
         self._clock = clock
+        self._predecessor = predecessor
         self._wake = threading.Event()
         self._source: Source | None = None
         self._retry = Backoff(*RETRY_S)
@@ -88,7 +96,7 @@ class Capture:
         self._thread.start()
 
     def wake(self) -> None:
-        """End a pause: what `should_open` says may have changed."""
+        """End the rest of an idle thread: its source is wanted."""
         self._wake.set()
 
     def abandon(self) -> None:
@@ -118,23 +126,23 @@ class Capture:
     def _run(self) -> None:
         try:
             while not self.is_abandoned:
+                self._wake.clear()
                 if self._owner.should_open(self):
                     self._pause(self._use_source())
-                else:
-                    self._owner.idle(self)
+                elif self._owner.idle(self):
                     self._pause(None)
         except Exception:
             log.exception("camera %s: the capture thread ended", self._name)
 
     def _pause(self, pause_s: float | None) -> None:
-        """Wait that long, None for ever; `wake` ends it."""
+        """Wait that long, None for ever; `wake` and `abandon` end it."""
+        if self.is_abandoned:  # the owner may have cleared the event that said so
+            return
         if pause_s is None:
             while not self._wake.wait(3600):
                 pass
         elif pause_s > 0:
             self._clock.wait(self._wake, pause_s)
-        if not self.is_abandoned:
-            self._wake.clear()
 
     def _use_source(self) -> float | None:
         """Open, read and close the source once; return the seconds until the next try, None for never."""
@@ -151,34 +159,50 @@ class Capture:
         finally:
             self._close_source()
         retry_s = None if isinstance(error, SourceEnded) else self._pause_after(error, started)
+        self._wake.clear()  # whoever woke it before has had this try
         self._owner.lost(self, error, retry_s)
         return retry_s
 
     def _pause_after(self, error: SourceError, started: float) -> float:
         """Return the seconds from now to the next try; tries are spaced from start to start."""
-        elapsed_s = self._clock.now() - started
         if isinstance(error, AuthenticationFailed):
             return self._auth_retry.next_s()
-        if self._was_stable:
-            self._retry.reset()
-            return self._retry.next_s()
-        return max(0.0, self._retry.next_s() - elapsed_s)
+        pause_s = self._retry.next_s()
+        return pause_s if self._was_stable else max(0.0, pause_s - (self._clock.now() - started))
 
     def _read_all(self) -> None:
+        """Read until nobody wants the source any more. Raises what the source does."""
         self._was_stable = False
+        if self._predecessor:
+            self._predecessor.join(GRACE_S)
+            self._predecessor = None
         self._owner.connecting(self)
-        self._source = source = self._open_source(self._config)
-        with self._deadline(self._config.connect_timeout_s):
-            source.open()
+        source = self._open()
         self._owner.opened(self, source)
         first_at: float | None = None
-        while not self.is_abandoned and self._owner.should_open(self):
+        while self._owner.should_open(self):
             with self._deadline(self._config.read_timeout_s):
                 picture = source.read(self._owner.wants_pictures())
             self._owner.arrived(self, picture)
-            if picture is not None:
-                first_at = first_at or self._clock.now()
-                self._was_stable = self._clock.now() - first_at > STABLE_S
+            if picture is not None and first_at is None:
+                first_at = self._clock.now()
+            if first_at is not None and self._clock.now() - first_at > STABLE_S:
+                self._settle()
+
+    def _open(self) -> Source:
+        with self._deadline(self._config.connect_timeout_s):
+            self._source = source = self._open_source(self._config)
+            if self.is_abandoned:  # just now, when there was nothing to interrupt yet
+                raise SourceError("interrupted")
+            source.open()
+        return source
+
+    def _settle(self) -> None:
+        """Be as patient as at first when the source, which works, is lost."""
+        if not self._was_stable:
+            self._was_stable = True
+            self._retry.reset()
+            self._auth_retry.reset()
 
     @contextmanager
     def _deadline(self, limit_s: float) -> Iterator[None]:

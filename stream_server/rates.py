@@ -50,5 +50,9 @@ class Throttle:
         return at >= self._due - 0.1 * self._interval_s
 
     def take(self, at: float) -> None:
-        """Count an event at that time; the next is due an interval after this one was."""
-        self._due = max(self._due, at - self._interval_s) + self._interval_s
+        """Count an event at that time; the next is due an interval after this one was.
+
+        One that came a whole interval late or more starts the count anew: no burst follows a pause.
+        """
+        starts_anew = at - self._due >= self._interval_s
+        self._due = (at if starts_anew else self._due) + self._interval_s

@@ -32,15 +32,17 @@ class Variant:
 class Stream:
     """One variant while someone watches it. The pipeline publishes, viewers wait; any thread may read."""
 
-    def __init__(self, variant: Variant) -> None:
+    def __init__(self, variant: Variant, on_publish: Callable[[Stream], None]) -> None:
+        """Prepare the stream; `on_publish` is called after each frame and at the end, and must be quick."""
         self.variant = variant
+        self._on_publish = on_publish
         self.frames: Latest[EncodedFrame] = Latest()
         self.rate = RateMeter()
         self._throttle = Throttle(1.0)
         self._fps = 0.0
 
     def is_due(self, frame: Frame, now: float) -> bool:
-        """Return whether `frame` is to be shown now: it is newer than what is shown, and not too soon after it."""
+        """Return whether `frame` is to be shown now: newer than what is shown, and not too soon after it."""
         shown = self.frames.item
         if shown is None or shown.is_message:
             return True
@@ -53,6 +55,12 @@ class Stream:
         self.rate.tick()
         self._throttle.take(frame.captured_at)
         self.frames.put(frame)
+        self._on_publish(self)
+
+    def end(self) -> None:
+        """Let viewers leave after the newest frame."""
+        self.frames.close()
+        self._on_publish(self)
 
     def set_fps(self, fps: float) -> None:
         """Encode at most so many frames per second: what the fastest viewer wants."""
@@ -89,7 +97,7 @@ class Viewer:
         return self.stream.frames.is_closed
 
     def next_frame(self, timeout_s: float) -> EncodedFrame | None:
-        """Wait for a frame newer than the last one and due at this viewer's rate; None when the time is over."""
+        """Wait for a frame newer than the last one and due at this viewer's rate; None when time is up."""
         until = time.monotonic() + timeout_s
         while (left_s := until - time.monotonic()) > 0:
             due_in_s = self._throttle.seconds_left(time.monotonic()) if self._newest else left_s
@@ -97,7 +105,9 @@ class Viewer:
             newest = self._newest = frame or self._newest
             if newest is None:
                 return None
-            if self._throttle.is_due(newest.captured_at) or (frame is None and due_in_s <= left_s):
+            if self._throttle.is_due(newest.captured_at) or (
+                frame is None and (due_in_s <= left_s or self.has_ended)
+            ):
                 self._throttle.take(newest.captured_at)
                 self._newest = None
                 return newest
@@ -107,9 +117,14 @@ class Viewer:
 class Streams:
     """The streams of one camera that have viewers. Any thread may call anything."""
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
-        """Prepare; `on_change` is called when a viewer came or left."""
+    def __init__(
+        self,
+        on_change: Callable[[], None] = lambda: None,
+        on_publish: Callable[[Stream], None] = lambda stream: None,
+    ) -> None:
+        """Prepare; `on_change` is called when a viewer came or left, `on_publish` as `Stream` says."""
         self._on_change = on_change
+        self._on_publish = on_publish
         self._lock = threading.Lock()  # guards both below
         self._viewers: dict[Variant, list[Viewer]] = {}
         self._streams: dict[Variant, Stream] = {}
@@ -120,13 +135,13 @@ class Streams:
         with self._lock:
             stream = self._streams.get(variant)
             if stream is None:
-                stream = self._streams[variant] = Stream(variant)
+                stream = self._streams[variant] = Stream(variant, self._on_publish)
                 self._viewers[variant] = []
             viewer = Viewer(self, stream, fps)
             self._viewers[variant].append(viewer)
             self._set_fps(variant)
             if self._is_closed:
-                stream.frames.close()
+                stream.end()
         self._on_change()
         return viewer
 
@@ -162,8 +177,10 @@ class Streams:
         """End the streams there are now, after their newest frame; who comes later gets a new one."""
         with self._lock:
             streams = list(self._streams.values())
+            self._streams.clear()
+            self._viewers.clear()
         for stream in streams:
-            stream.frames.close()
+            stream.end()
 
     def close(self) -> None:
         """End all streams, those of later viewers too."""

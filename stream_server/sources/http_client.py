@@ -196,9 +196,7 @@ def _cause(error: Exception) -> str:
         case ssl.SSLCertVerificationError():
             cause = f"its certificate is not trusted ({error.verify_message}); `verify_tls: false` takes any"
         case ssl.SSLError():
-            cause = (
-                f"TLS failed ({error.reason or 'the connection ended'}); is this https?"
-            )
+            cause = f"TLS failed ({error.reason or 'the connection ended'}); is this https?"
         case socket.gaierror():
             cause = "this name is not known"
         case http.client.RemoteDisconnected():

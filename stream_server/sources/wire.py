@@ -64,11 +64,11 @@ class Wire:
             wrapped.do_handshake()
 
     def _hold(self, sock: socket.socket) -> socket.socket:
+        """Make `sock` the one that `interrupt` shuts down; one that came before shows in `remaining`."""
         with self._lock:
             previous, self._socket = self._socket, sock
         if previous is not None:
             previous.close()
-        self.remaining()  # raises when `interrupt` came before there was this socket to shut down
         return sock
 
     def remaining(self) -> float:

@@ -115,7 +115,7 @@ class CameraClient:
             if answered > 1 or (answered == 1 and not any(c.is_stale for c in challenges)):
                 raise AuthenticationFailed("the camera refuses the user name or password")
             if not credentials.take(challenges):
-                offered = ", ".join(c.scheme for c in challenges) or "nothing"
+                offered = ", ".join(c.scheme for c in challenges)[:60] or "nothing"
                 raise AuthenticationFailed(
                     f"the camera offers no Basic or Digest authentication but {offered}"
                 )

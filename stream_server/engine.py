@@ -1,4 +1,4 @@
-"""Owns the cameras, their pipelines and the detector pool: starts them in order, ends them in reverse."""
+"""Owns the cameras, their pipelines, the detector pool and the fan-out loop: starts them in order, ends them in reverse."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from detector.pool import DetectorPool
 from detector.worker import DetectOptions
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
+from stream_server.fanout import Fanout
 from stream_server.pipeline import Pipeline
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
@@ -33,9 +34,12 @@ class Engine:
         """Prepare it all; `start` opens cameras and spawns detectors."""
         self.config = config
         self.started_at = time.monotonic()
+        self.fanout = Fanout()
         self.pool = self._make_pool(config)
         self.pipelines = {
-            name: Pipeline(name, camera, open_source, self.pool, self._detect_options(camera))
+            name: Pipeline(
+                name, camera, open_source, self.pool, self._detect_options(camera), self.fanout.notify
+            )
             for name, camera in config.cameras.items()
         }
         self._stop = threading.Event()
@@ -54,6 +58,7 @@ class Engine:
 
     def start(self) -> None:
         """Spawn the detectors and start the cameras; returns before either is ready."""
+        self.fanout.start()
         if self.pool:
             self.pool.start()
         for pipeline in self.pipelines.values():
@@ -66,6 +71,7 @@ class Engine:
             self._stop.set()
             for pipeline in self.pipelines.values():
                 pipeline.stop()
+            self.fanout.close()
             until = time.monotonic() + CLOSE_WITHIN_S
             for pipeline in self.pipelines.values():
                 pipeline.join(max(0.1, until - time.monotonic()))
@@ -114,7 +120,11 @@ class Engine:
     @property
     def is_alive(self) -> bool:
         """Whether the threads that carry frames all run; a lost camera or detector does not count here."""
-        return self._watchdog.is_alive() and all(p.is_alive for p in self.pipelines.values())
+        return (
+            self._watchdog.is_alive()
+            and self.fanout.is_alive
+            and all(p.is_alive for p in self.pipelines.values())
+        )
 
     def _watch_cameras(self) -> None:
         while not self._stop.wait(CHECK_EVERY_S):

@@ -78,8 +78,13 @@ class Pipeline:
         open_source: Callable[[SourceConfig], Source],
         pool: DetectorPool | None,
         options: DetectOptions,
+        on_publish: Callable[[Stream], None] = lambda stream: None,
     ) -> None:
-        """Prepare it all; `start` begins. `pool` None: no detection, whatever the config says."""
+        """Prepare it all; `start` begins.
+
+        pool: None for no detection, whatever the config says.
+        on_publish: called with a stream that has a new frame or has ended; must be quick.
+        """
         self.name = name
         self.config = config
         self.counters = Counters()
@@ -88,7 +93,7 @@ class Pipeline:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
-        self.streams = Streams(on_change=self._wake.set)
+        self.streams = Streams(on_change=self._wake.set, on_publish=on_publish)
         self._pool = pool if config.detect.enabled else None
         self._options = options
         self._detect_throttle = Throttle(config.detect.fps)

@@ -10,23 +10,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from types import FrameType
-from typing import TYPE_CHECKING, Any
 
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.web.app import create_app
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +73,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._listener_fd}",
             "workers": 1,
             "worker_class": _Worker,
-            # Streams hold a thread each; those beyond max_viewers are refused, so pages always find one.
-            "threads": server.threads + server.max_viewers,
+            "threads": server.threads,
             "worker_connections": server.max_viewers + 1000,
             "timeout": 30,
             "graceful_timeout": STOP_WITHIN_S,
@@ -90,7 +86,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
-    def load(self) -> WSGIApplication:
+    def load(self) -> Flask:
         """Start the engine and return the application; called in the web worker."""
         engine = Engine(self._config)
         engine.start()
@@ -98,31 +94,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         threading.Thread(
             target=_announce, args=(engine, *self._address), name="announce", daemon=True
         ).start()
-        return _honour_close(create_app(engine).wsgi_app)
-
-
-def _honour_close(app: WSGIApplication) -> WSGIApplication:
-    """Return `app` whose `Connection: close` counts: an answer so marked is sent plain, up to the end.
-
-    gunicorn overrules that header and sends an answer of unknown length in chunks, which many a small
-    client of MJPEG streams cannot read.
-    """
-
-    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        response = start_response.__self__  # type: ignore[attr-defined]  # gunicorn's Response
-
-        def start(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Callable[[bytes], object]:
-            write = start_response(status, headers, exc_info)
-            if ("Connection", "close") in headers:
-                response.force_close()
-                response.chunked = False
-            return write
-
-        return app(environ, start)
-
-    return wrapped
+        return create_app(engine)
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
@@ -168,6 +140,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     handle_quit = handle_exit
+
+    def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
+        """Forget a connection whose socket was handed to the fan-out; gunicorn would count it off twice."""
+        if conn.sock.fileno() < 0:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
 
     def is_parent_alive(self) -> bool:
         """End at once where the arbiter was killed: nobody is left to bound a graceful end.

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.config import CameraConfig, Overlay
+from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.frames import EncodedFrame
 from stream_server.multipart import CONTENT_TYPE, OPENING
 from stream_server.streams import Variant, Viewer
 from stream_server.web.current import engine, first_camera, pipeline
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 blueprint = Blueprint("streaming", __name__)
 
-REPEAT_S = 5.0
-"""A part is sent at least this often, so that clients and proxies see a living stream."""
-REPEAT_FIRST_S = 0.25
-"""Chrome paints a part when the next one begins, so the first is sent twice (crbug.com/41189178)."""
-SEND_WITHIN_S = 10.0
-"""A viewer that takes nothing for this long is dropped."""
-SEND_BUFFER_BYTES = 256 * 1024
-"""What the kernel holds for a viewer: one or two frames; more would be late by the time it is seen."""
 SNAPSHOT_WITHIN_S = 4.0
 """OctoPrint waits 5 s for a snapshot, Home Assistant 10 s."""
 
@@ -74,12 +71,33 @@ def stream(camera: str | None) -> Response:
     if request.method == "HEAD":
         return Response(iter(()), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
     viewer = engine().watch(name, query.variant(config), query.fps or config.stream.fps)
+    sock = request.environ.get("gunicorn.socket")
+    if sock is not None and not isinstance(sock, ssl.SSLSocket):
+        return _HandedOver(engine().fanout, sock, viewer)
     response = Response(_parts(viewer), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
     response.call_on_close(viewer.close)
-    if sock := request.environ.get("gunicorn.socket"):
-        _bound_send(sock)
-        response.call_on_close(lambda: _hang_up(sock))
     return response
+
+
+class _HandedOver(Response):
+    """An answer written by the fan-out loop: the server's thread is free as soon as the socket is handed over."""
+
+    def __init__(self, fanout: Fanout, sock: socket.socket, viewer: Viewer) -> None:
+        super().__init__(content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
+        del self.headers["Content-Length"]
+        self._fanout = fanout
+        self._sock = sock
+        self._viewer = viewer
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Hand the socket over, and tell gunicorn that there is nothing left for it to do.
+
+        The socket is detached: gunicorn 26 and newer shut down a socket they still hold. Its worker takes
+        StopIteration for a connection that is done with.
+        """
+        head = f"HTTP/1.1 {self.status}\r\n{self.headers}".encode("latin-1")
+        self._fanout.add(socket.socket(fileno=self._sock.detach()), self._viewer, head)
+        raise StopIteration
 
 
 def _parts(viewer: Viewer) -> Iterator[bytes]:
@@ -98,26 +116,13 @@ def _parts(viewer: Viewer) -> Iterator[bytes]:
         newest = frame or newest
 
 
-def _bound_send(sock: socket.socket) -> None:
-    """Let the server notice a viewer that takes nothing more; where it hides the socket, it has to itself."""
-    sock.settimeout(SEND_WITHIN_S)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
-
-
-def _hang_up(sock: socket.socket) -> None:
-    """End the connection; left to gunicorn, its only loop would wait 2 s for the viewer to do so."""
-    with suppress(OSError):  # the viewer was faster
-        sock.shutdown(socket.SHUT_RDWR)
-
-
 @blueprint.get("/cameras/<camera>/snapshot.jpg")
 def snapshot(camera: str) -> Response:
     """Return the camera's newest frame as one JPEG; 503, with a picture that says why, when it has none."""
     watched = pipeline(camera)
     variant = _query().variant(watched.config)
     if request.method == "HEAD":
-        return Response(content_type="image/jpeg")
+        return Response(iter(()), content_type="image/jpeg")
     with watched.streams.watch(variant, fps=120) as viewer:
         frame = _first_picture(viewer)
     if frame is None:

@@ -1,0 +1,276 @@
+"""The loop that writes streams to their viewers' sockets: one thread for all of them, each at its own pace."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import defaultdict, deque
+from types import TracebackType
+
+from stream_server.frames import EncodedFrame
+from stream_server.multipart import OPENING
+from stream_server.rates import Throttle
+from stream_server.streams import Stream, Viewer
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+"""How often deadlines and repeats are looked at."""
+REPEAT_S = 5.0
+"""A part is sent at least this often, so that clients and proxies see a living stream."""
+REPEAT_FIRST_S = 0.25
+"""Chrome paints a part when the next one begins (crbug.com/527446), so the first is soon sent again."""
+SEND_WITHIN_S = 10.0
+"""A viewer that has not taken a part after this long is dropped."""
+SEND_BUFFER_BYTES = 256 * 1024
+"""What the kernel holds for a viewer: one or two frames; more would be late by the time it is seen."""
+RUBBISH_BYTES = 64 * 1024
+"""What is read at a time of what a viewer sends after its request; it means nothing."""
+DRAIN_WITHIN_S = 1.0
+
+_NOTHING = memoryview(b"")
+_CLOSED = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
+_LISTEN = select.EPOLLIN | select.EPOLLRDHUP
+
+
+class _Connection:
+    """One viewer's socket and what is on its way through it.
+
+    rest: of the part being sent, empty between two parts. is_waiting: for the socket to take more of it.
+    parts: how many it was given. is_ending: closed as soon as it has taken `rest`.
+    """
+
+    __slots__ = (
+        "began_at",
+        "is_ending",
+        "is_waiting",
+        "parts",
+        "rest",
+        "shown",
+        "sock",
+        "throttle",
+        "viewer",
+    )
+
+    def __init__(self, sock: socket.socket, viewer: Viewer, head: bytes) -> None:
+        self.sock = sock
+        self.viewer = viewer
+        self.throttle = Throttle(viewer.fps)
+        self.rest = memoryview(head)
+        self.is_waiting = False
+        self.is_ending = False
+        self.shown: EncodedFrame | None = None
+        self.parts = 0
+        self.began_at = time.monotonic()
+
+
+class Fanout:
+    """Writes the newest part of each stream to each of its viewers, whenever the viewer took the last one.
+
+    Nothing is queued: a viewer that is slow skips to the newest. `add` may be called from any thread; all else
+    happens on the loop's own.
+    """
+
+    def __init__(self) -> None:
+        """Prepare the loop; `start` runs it."""
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._newcomers: deque[_Connection] = deque()
+        self._changed: deque[Stream] = deque()
+        self._connections: dict[int, _Connection] = {}
+        self._by_stream: defaultdict[Stream, set[_Connection]] = defaultdict(set)
+        self._checked_at = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
+
+    def __enter__(self) -> Fanout:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the loop's thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End all connections, those in the middle of a part after it or after a second; may be called twice."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(DRAIN_WITHIN_S + 2 * TICK_S)
+        if not self._thread.is_alive():
+            self._epoll.close()
+            os.close(self._wake_fd)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the loop runs."""
+        return self._thread.is_alive()
+
+    def add(self, sock: socket.socket, viewer: Viewer, head: bytes) -> None:
+        """Take over `sock` and `viewer`: write `head`, then parts until either ends; both are closed then.
+
+        head: the answer's status line and headers, with the empty line.
+        """
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
+        self._newcomers.append(_Connection(sock, viewer, head + OPENING))
+        self._wake()
+
+    def notify(self, stream: Stream) -> None:
+        """Note that `stream` has a new frame or has ended; may be called from any thread, and is quick."""
+        self._changed.append(stream)
+        self._wake()
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    # From here on: the loop's thread.
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._turn()
+        for connection in tuple(self._connections.values()):
+            self._end(connection)
+        until = time.monotonic() + DRAIN_WITHIN_S
+        while self._connections and time.monotonic() < until:
+            self._turn()
+        for connection in (*self._connections.values(), *self._newcomers):
+            self._drop(connection)
+
+    def _turn(self) -> None:
+        try:
+            for fd, events in self._epoll.poll(TICK_S):
+                if fd == self._wake_fd:
+                    os.eventfd_read(fd)
+                elif connection := self._connections.get(fd):
+                    self._handle(connection, events)
+            while self._newcomers:
+                self._welcome(self._newcomers.popleft())
+            while self._changed:
+                self._spread(self._changed.popleft())
+            self._check_all(time.monotonic())
+        except Exception:
+            log.exception("the fan-out loop stumbled")
+
+    def _welcome(self, connection: _Connection) -> None:
+        fd = connection.sock.fileno()
+        self._connections[fd] = connection
+        self._by_stream[connection.viewer.stream].add(connection)
+        self._epoll.register(fd, _LISTEN)
+        self._write(connection)
+        self._offer(connection)
+
+    def _handle(self, connection: _Connection, events: int) -> None:
+        if events & _CLOSED or (events & select.EPOLLIN and not self._swallow(connection)):
+            self._drop(connection)
+        elif events & select.EPOLLOUT:
+            self._write(connection)
+            self._offer(connection)
+
+    @staticmethod
+    def _swallow(connection: _Connection) -> bool:
+        """Read and forget what the viewer sends after its request; False when it has gone."""
+        try:
+            return bool(connection.sock.recv(RUBBISH_BYTES))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def _spread(self, stream: Stream) -> None:
+        for connection in tuple(self._by_stream.get(stream, ())):
+            self._offer(connection)
+
+    def _offer(self, connection: _Connection) -> None:
+        """Send the stream's newest part if it is due and the viewer has taken all before it."""
+        if connection.rest or connection.is_ending:
+            return
+        frames = connection.viewer.stream.frames
+        has_ended, frame = frames.is_closed, frames.item  # in this order: what is put before the end is sent
+        if frame is not None and frame is not connection.shown:
+            if has_ended or connection.throttle.is_due(frame.captured_at):
+                self._send(connection, frame)
+        if has_ended:
+            self._end(connection)
+
+    def _send(self, connection: _Connection, frame: EncodedFrame) -> None:
+        connection.shown = frame
+        connection.parts += 1
+        connection.throttle.take(frame.captured_at)
+        connection.began_at = time.monotonic()
+        connection.rest = memoryview(frame.part)
+        self._write(connection)
+
+    def _write(self, connection: _Connection) -> None:
+        """Write what the socket takes; where that is not all, be told when it takes more."""
+        try:
+            sent = connection.sock.send(connection.rest)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop(connection)
+            return
+        connection.rest = connection.rest[sent:]
+        is_waiting = bool(connection.rest)
+        if is_waiting != connection.is_waiting:
+            connection.is_waiting = is_waiting
+            self._epoll.modify(connection.sock, _LISTEN | (select.EPOLLOUT if is_waiting else 0))
+        if connection.is_ending and not is_waiting:
+            self._drop(connection)
+
+    def _check_all(self, now: float) -> None:
+        """Drop who takes nothing, repeat for who has seen nothing for long, four times a second."""
+        if now - self._checked_at < TICK_S:
+            return
+        self._checked_at = now
+        for connection in tuple(self._connections.values()):
+            self._check(connection, now)
+
+    def _check(self, connection: _Connection, now: float) -> None:
+        silent_s = now - connection.began_at
+        if connection.rest:
+            if silent_s > SEND_WITHIN_S:
+                log.info("a viewer took nothing for %.0f s and was dropped", silent_s)
+                self._drop(connection)
+        elif connection.shown is None:
+            self._offer(connection)
+        elif (newest := connection.viewer.stream.frames.item) and newest is not connection.shown:
+            if connection.throttle.seconds_left(now) == 0:
+                self._send(connection, newest)
+        elif silent_s > (REPEAT_FIRST_S if connection.parts == 1 else REPEAT_S):
+            self._send(connection, connection.shown)
+
+    def _end(self, connection: _Connection) -> None:
+        """Close the connection once it has taken the part on its way."""
+        connection.is_ending = True
+        if not connection.rest:
+            self._drop(connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        """Close the connection now; may be called twice."""
+        fd, stream = connection.sock.fileno(), connection.viewer.stream
+        if fd in self._connections:
+            del self._connections[fd]
+            self._epoll.unregister(fd)
+        connection.sock.close()
+        connection.rest = _NOTHING
+        connections = self._by_stream[stream]
+        connections.discard(connection)
+        if not connections:
+            del self._by_stream[stream]
+        connection.viewer.close()

@@ -90,6 +90,8 @@ class DetectorPool:
         self._setup = pickle.dumps(Setup(loader, model))
         self._timeout_s = timeout_s
         self._start_timeout_s = start_timeout_s
+        self._tick_s = min(1.0, timeout_s / 10)
+        self._look_at = 0.0
         self._max_growth_bytes = max_growth_bytes
         self._budget = restarts or RestartBudget(max(5, workers))
         self._ids = itertools.count(1)
@@ -288,7 +290,8 @@ class DetectorPool:
             while not self._closed:
                 self._fill_places()
                 self._listen()
-                self._enforce_deadlines()
+                if time.monotonic() >= self._look_at:
+                    self._enforce_deadlines()
                 self._feed()
                 self._announce()
         except Exception as exc:  # a bug: end all of it rather than leave futures that never complete
@@ -324,7 +327,7 @@ class DetectorPool:
     def _listen(self) -> None:
         """Wait for the workers, at most until the next look at the deadlines, and hear those that spoke."""
         speakers = {place.process.pipe.fileno(): place for place in self._places if place.process}
-        for pipe in wait([*speakers, self._wake_reader.fileno()], min(1.0, self._timeout_s / 10)):
+        for pipe in wait([*speakers, self._wake_reader.fileno()], max(0.0, self._look_at - time.monotonic())):
             assert isinstance(pipe, int)
             if pipe in speakers:
                 self._hear(speakers[pipe])
@@ -388,6 +391,7 @@ class DetectorPool:
             place.process.stop()
 
     def _enforce_deadlines(self) -> None:
+        self._look_at = time.monotonic() + self._tick_s
         for place in self._places:
             if place.process is not None:
                 self._watch(place, place.process)

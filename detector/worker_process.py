@@ -71,7 +71,7 @@ class WorkerProcess:
     def hand_over(self, job: Job) -> None:
         """Send `job`, whose image is in the slot. Never blocks: a worker has one job at most."""
         with suppress(ConnectionError):
-            self.pipe.send(job)
+            self.pipe.send_bytes(pickle.dumps(job))
 
     def receive(self) -> Message | None:
         """Return the next message, to be called when there is one; None after the worker's end."""

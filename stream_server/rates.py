@@ -23,12 +23,16 @@ class RateMeter:
 
     @property
     def per_second(self) -> float:
-        """Mean rate within the window, 0.0 when fewer than two events fell into it."""
-        since = self._clock() - self._window_s
-        recent = [tick for tick in tuple(self._ticks) if tick >= since]
+        """Mean rate within the window, of the last two events where they are rarer; 0.0 when they ended."""
+        now, ticks = self._clock(), tuple(self._ticks)
+        recent = [tick for tick in ticks if tick >= now - self._window_s]
+        if len(recent) < 2:
+            recent = list(ticks[-2:])
         if len(recent) < 2:
             return 0.0
-        return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
+        interval_s = max((recent[-1] - recent[0]) / (len(recent) - 1), 1e-6)
+        has_ended = now - recent[-1] > max(self._window_s, 2 * interval_s)
+        return 0.0 if has_ended else 1 / interval_s
 
 
 class Throttle:

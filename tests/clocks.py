@@ -58,16 +58,27 @@ class FakeClock:
             self.wait_for_sleepers(sleepers)
             if not self._wake_next(end):
                 break
-        self._now = end
+        with self._changed:
+            self._now = max(self._now, end)
+
+    def spend(self, seconds: float) -> None:
+        """Let time pass for who is at work; nobody is woken."""
+        with self._changed:
+            self._now += seconds
+
+    def wake_next(self) -> None:
+        """Once somebody waits, let the shortest wait pass."""
+        self.wait_for_sleepers(1)
+        self._wake_next(float("inf"))
 
     def _count(self) -> int:
         return sum(not sleeper.event.is_set() for sleeper in self._sleepers)
 
     def _wake_next(self, end: float) -> bool:
-        """Move on to the next time someone waits for, and wake them; return False when that is after `end`."""
+        """Move on to the next time someone waits for and wake them; return False when it is after `end`."""
         with self._changed:
-            due = min((sleeper.due for sleeper in self._sleepers), default=end + 1)
-            if due > end:
+            due = min((sleeper.due for sleeper in self._sleepers), default=None)
+            if due is None or due > end:
                 return False
             self._now = max(due, self._now)
             over = [sleeper for sleeper in self._sleepers if sleeper.due <= self._now]

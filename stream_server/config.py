@@ -42,6 +42,15 @@ CameraName = Annotated[str, BeforeValidator(_check_name)]
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_empty_sections(cls, data: Any) -> Any:
+        """Take a section without keys (all commented out: YAML's null) for one that keeps the defaults."""
+        if not isinstance(data, dict):
+            return data
+        sections = {name for name, field in cls.model_fields.items() if field.default_factory}
+        return {key: value for key, value in data.items() if value is not None or key not in sections}
+
 
 def _read_secret(value: object) -> object:
     """Return the secret meant by a plain string, `{env: NAME}` or `{file: PATH}`."""
@@ -202,10 +211,11 @@ class DetectorConfig(_Model):
         10, gt=0, le=300, description="Seconds for one image until its worker is replaced."
     )
 
-    @field_validator("workers")
+    @field_validator("workers", mode="before")
     @classmethod
-    def _check_workers(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and not 0 <= value <= 64:
+    def _check_workers(cls, value: object) -> object:
+        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 64
+        if not is_count and value != "auto":
             raise ValueError("expected auto or 0 to 64")
         return value
 
@@ -258,6 +268,12 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_YAML_HINTS = dict.fromkeys(
+    ("mapping values are not allowed here", "expected ',' or '}', but got ':'"),
+    "; text with a colon, such as 'demo:', needs quotes",
+)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a SafeLoader
@@ -267,7 +283,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not a text file in UTF-8") from None
     except yaml.MarkedYAMLError as exc:
         at = f":{exc.problem_mark.line + 1}:{exc.problem_mark.column + 1}" if exc.problem_mark else ""
-        raise ConfigError(f"{path}{at}: is not valid YAML: {exc.problem}") from None
+        hint = _YAML_HINTS.get(str(exc.problem), "")
+        raise ConfigError(f"{path}{at}: is not valid YAML: {exc.problem}{hint}") from None
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: is not valid YAML: {exc}") from None
     if data is None:
@@ -304,6 +321,15 @@ def _read_value(text: str) -> object:
 
 _SECRET_KEYS = frozenset({"password", "username"})
 _RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
+_KINDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("dict_type", "model_type"), "a section of its own"),
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""What is right, in the words of those who write configurations, for pydantic's kinds of error."""
 
 
 def explain_errors(exc: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -325,8 +351,11 @@ def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
 
 
 def _expectation(error: dict[str, Any], location: list[str], root: type[BaseModel]) -> str:
-    if error["type"] in _RANGE_ERRORS and (model := _model_at(location[:-1], root)):
-        return f"expected {value_range(model, location[-1])}"
+    kind = _KINDS.get(error["type"])
+    if kind or error["type"] in _RANGE_ERRORS:
+        model = _model_at(location[:-1], root)
+        bounds = value_range(model, location[-1]) if model and location[-1] in model.model_fields else ""
+        return "expected " + ", ".join(filter(None, (kind, bounds)))
     message = str(error["msg"]).removeprefix("Value error, ")
     for start in ("Input should be ", "Input should "):
         if message.startswith(start):
@@ -356,7 +385,12 @@ def value_range(model: type[BaseModel], name: str) -> str:
 
 
 def _shorten(value: object) -> str:
-    text = secrets.redact(repr(value))  # first: an address cut off within its password is not known as one
+    """Return `value` for a message, without what may hold a password: sections, and all before an @."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (dict, list)):
+        return "a section" if isinstance(value, dict) else "a list"
+    text = repr(re.sub(r"[^'\"]*@", f"{secrets.MASK}@", value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -51,17 +51,23 @@ class PacketDecoder:
     gives a picture at once: a decoder started in the middle shows grey smears until the next key frame.
     """
 
-    def __init__(self, stream: VideoStream) -> None:
-        """Set up the decoder of `stream`. Raises SourceError when its codec is not supported."""
+    def __init__(self, stream: VideoStream, *, hide_broken: bool = False) -> None:
+        """Set up the decoder of `stream`. Raises SourceError when its codec is not supported.
+
+        hide_broken: return nothing from a broken frame to the next key frame, for ways that lose packets.
+        Where none get lost, what FFmpeg flags is a camera's own way of cutting its stream, fit to be seen.
+        """
+        self._hides_broken = hide_broken
         name = stream.codec_context.name if stream.codec_context else "unknown"
         if name not in CODECS:
             raise SourceError(f"the video codec {name} is not supported; expected {', '.join(_names())}")
         self.codec = CODECS[name]
         self.decode_errors = 0
         self._codec = stream.codec_context
-        # Frame threads delay each picture by one frame a thread; only large pictures need them to keep up.
+        # Frame threads delay each picture by one frame a thread: only for those one core cannot keep up with.
+        # Never slice threads: with them FFmpeg no longer notices that slices of an H.264 picture are missing.
         is_large = self._codec.width * self._codec.height >= _FRAME_THREADS_FROM_PIXELS
-        self._codec.thread_type = "AUTO" if is_large else "SLICE"
+        self._codec.thread_type = "FRAME" if is_large else "NONE"
         self._kept: list[VideoPacket] = []
         self._kept_bytes = 0
         self._waited: int | None = 0  # packets passed while waiting for a key frame; None when in step
@@ -112,14 +118,16 @@ class PacketDecoder:
         except av.error.EOFError:
             return []
         except av.FFmpegError:
-            self.decode_errors += 1
-            self._lose_step()
-            return []
-        good = [frame for frame in frames if not frame.is_corrupt]
-        if len(good) < len(frames):
-            self.decode_errors += len(frames) - len(good)
-            self._lose_step()
-        return good
+            return self._broken([])
+        return self._broken(frames) if any(frame.is_corrupt for frame in frames) else frames
+
+    def _broken(self, frames: list[VideoFrame]) -> list[VideoFrame]:
+        """Count it, and return what is shown nevertheless."""
+        self.decode_errors += 1
+        if not self._hides_broken:
+            return frames
+        self._lose_step()
+        return []
 
     def _is_start(self, packet: VideoPacket) -> bool:
         """Return whether decoding can start with `packet`."""

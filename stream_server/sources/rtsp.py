@@ -1,0 +1,107 @@
+"""RTSP cameras: H.264, H.265 and others over TCP, UDP or TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from urllib.parse import quote, urlsplit
+
+import av
+from av.container import InputContainer
+
+from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.sources.avdecoder import CODEC_WHITELIST
+from stream_server.sources.live import SLICE_S, LiveSource, error_name
+
+_DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
+_PROBE_TIMEOUT_S = 2.0
+
+_OPTIONS = {
+    "allowed_media_types": "video",
+    "codec_whitelist": CODEC_WHITELIST,
+    # How much is looked at before the first picture: FFmpeg's defaults take 1.2 s of a camera that has said
+    # all in its SDP, these 0.1 s (320x240 to 1280x720, H.264 and H.265).
+    "analyzeduration": "100000",
+    "probesize": "32768",
+}
+
+_ANSWERS: dict[type[Exception], str] = {
+    av.error.HTTPBadRequestError: "the camera does not understand the request (400)",
+    av.error.HTTPNotFoundError: "the camera has no stream under this path (404)",
+    av.error.HTTPTooManyRequestsError: "the camera has too many requests (429)",
+    av.error.HTTPOtherClientError: "the camera refuses (4xx): is there video at this path, by {transport}?",
+    av.error.HTTPServerError: "the camera reports an error of its own (5xx)",
+}
+
+
+class RTSPSource(LiveSource):
+    """An RTSP camera. Its time stamps are not used: cameras' clocks jump."""
+
+    @property
+    def _protocol(self) -> str:
+        scheme = self._config.source.partition(":")[0].upper()
+        return f"{scheme}/{self._config.transport.upper()}"
+
+    def _connect(self) -> InputContainer:
+        return av.open(
+            self._url_with_credentials(),
+            format="rtsp",
+            options=self._options(),
+            timeout=(self._config.connect_timeout_s, SLICE_S),
+        )
+
+    def _options(self) -> dict[str, str]:
+        options = {**_OPTIONS, "rtsp_transport": self._config.transport, "protocol_whitelist": "tcp"}
+        if self._config.transport == "udp":
+            options["protocol_whitelist"] += ",udp,rtp"
+        if self._is_tls:
+            options["protocol_whitelist"] += ",tls"
+            options["tls_verify"] = str(int(self._config.verify_tls))
+            if bundle := ssl.get_default_verify_paths().cafile:
+                options["ca_file"] = bundle
+        return options
+
+    @property
+    def _is_tls(self) -> bool:
+        return self._config.source.startswith("rtsps:")
+
+    def _url_with_credentials(self) -> str:
+        """Return the address as only FFmpeg may see it."""
+        username, password = self._config.username, self._config.password
+        if username is None and password is None:
+            return self._config.source
+        secret = password.get_secret_value() if password else ""
+        scheme, _, rest = self._config.source.partition("://")
+        return f"{scheme}://{quote(username or '', safe='')}:{quote(secret, safe='')}@{rest}"
+
+    def _explain(self, exc: Exception, elapsed_s: float) -> SourceError:
+        if isinstance(exc, av.error.HTTPUnauthorizedError):
+            if self._config.username is None and self._config.password is None:
+                return AuthenticationFailed("the camera asks for a user name and password")
+            return AuthenticationFailed("the camera refuses the user name or password")
+        if isinstance(exc, av.error.HTTPForbiddenError):
+            return AuthenticationFailed("the camera forbids this user to see the stream (403)")
+        if answer := _ANSWERS.get(type(exc)):
+            return SourceError(answer.format(transport=self._config.transport.upper()))
+        url = urlsplit(self._config.source)
+        if elapsed_s >= self._config.connect_timeout_s:
+            return SourceError(f"{url.netloc}: no answer within {self._config.connect_timeout_s:g} s")
+        return SourceError(f"{url.netloc}: {self._cause(exc)}")
+
+    def _cause(self, exc: Exception) -> str:
+        """Return why there is no RTSP; FFmpeg has one error for many causes, so look for ourselves."""
+        if isinstance(exc, ConnectionError):
+            return error_name(exc)
+        url = urlsplit(self._config.source)
+        port = url.port or _DEFAULT_PORTS[url.scheme]
+        try:
+            socket.create_connection((url.hostname or "", port), timeout=_PROBE_TIMEOUT_S).close()
+        except TimeoutError:
+            return "does not answer"
+        except socket.gaierror:
+            return "this name is not known"
+        except OSError as error:
+            return error_name(error)
+        if self._is_tls:
+            return "TLS failed; `verify_tls: false` takes any certificate"
+        return f"does not speak RTSP ({error_name(exc)})"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from detector.errors import ModelError
@@ -33,13 +35,24 @@ def check_detector(config: Config) -> dict[int, str]:
     """
     if config.detector.workers == 0 or not any(camera.detect.enabled for camera in config.cameras.values()):
         return {}
-    with DetectorPool(config.detector.model, workers=1) as pool:
+    with _told_once(), DetectorPool(config.detector.model, workers=1) as pool:
         pool.wait_ready(LOAD_WITHIN_S)
         labels = pool.labels
     _check_classes("detector.classes", config.detector.classes, labels)
     for name, camera in config.cameras.items():
         _check_classes(f"cameras.{name}.detect.classes", camera.detect.classes, labels)
     return labels
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Keep the pool from logging what it raises as well."""
+    log = logging.getLogger(DetectorPool.__module__)
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
 
 
 def _check_classes(key: str, classes: tuple[str, ...] | None, labels: dict[int, str]) -> None:

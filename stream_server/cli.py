@@ -1,8 +1,9 @@
-"""The command `stream-server`."""
+"""The command `stream-server`. What one of its commands alone needs is imported there, for a quick `--help`."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -14,7 +15,7 @@ import stream_server
 from detector.errors import DetectorError
 from stream_server.check import check_camera, check_detector
 from stream_server.config import CameraConfig, Config, DetectorConfig
-from stream_server.errors import ImageError, StreamServerError
+from stream_server.errors import ConfigError, ImageError, StreamServerError
 from stream_server.secrets import redact
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -49,11 +50,19 @@ def _one_line_errors(function: Callable[..., Any]) -> Callable[..., Any]:
 def _config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options from which a configuration is made."""
     options = (
-        click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file; see config.yaml."),
-        click.option("--source", "sources", multiple=True, metavar="ADDRESS", help="Camera; more than once for more."),
+        click.option(
+            "--config", "config_file", type=click.Path(path_type=Path), help="YAML file; see config.yaml."
+        ),
+        click.option(
+            "--source", "sources", multiple=True, metavar="ADDRESS", help="Camera; more than once for more."
+        ),
         click.option("--username", help="User name at the cameras given by --source."),
-        click.option("--password-env", metavar="NAME", help="Environment variable that holds their password."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="E.g. cameras.front.fps=10."),
+        click.option(
+            "--password-env", metavar="NAME", help="Environment variable that holds their password."
+        ),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="E.g. cameras.front.fps=10."
+        ),
         click.option("--model", help="Name or file of the detection model."),
     )
     for option in reversed(options):
@@ -62,6 +71,7 @@ def _config_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _load_config(
+    *,
     config_file: Path | None,
     sources: tuple[str, ...],
     username: str | None,
@@ -95,14 +105,18 @@ def _camera(source: str, username: str | None, password_env: str | None) -> dict
 @click.option("--port", type=int, help="TCP port to listen on; 0 takes a free one.")
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
 @_one_line_errors
-def run(host: str | None, port: int | None, verbose: bool, overrides: tuple[str, ...], **options: Any) -> None:
+def run(
+    host: str | None, port: int | None, verbose: bool, overrides: tuple[str, ...], **options: Any
+) -> None:
     """Serve cameras until Ctrl-C.
 
     Without a camera in the configuration or on the command line: the first webcam, else a demo.
     """
-    from stream_server import logs, serve
+    from stream_server import logs, serve  # noqa: PLC0415
 
-    extra = tuple(f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None)
+    extra = tuple(
+        f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None
+    )
     config = _with_a_camera(_load_config(overrides=(*overrides, *extra), **options))
     logs.set_up(verbose)
     check_detector(config)
@@ -113,18 +127,20 @@ def _with_a_camera(config: Config) -> Config:
     """Return `config` with the first webcam, else the demo, where it names no camera."""
     if config.cameras:
         return config
-    from stream_server.sources.webcam import find_webcams
+    from stream_server.sources.webcam import find_webcams  # noqa: PLC0415
 
     webcams = find_webcams()
     if webcams:
         camera = {"webcam": CameraConfig(source=webcams[0].path)}
     else:
-        click.echo("No webcam found; showing the demo. Try --source rtsp://…, http://… or a video file.", err=True)
+        click.echo(
+            "No webcam found; showing the demo. Try --source rtsp://…, http://… or a video file.", err=True
+        )
         camera = {"demo": CameraConfig(source="demo:")}
     return config.model_copy(update={"cameras": camera})
 
 
-@command.command()
+@command.command(short_help="Try the configuration, the model and each camera.")
 @_config_options
 @_one_line_errors
 def check(**options: Any) -> None:
@@ -143,29 +159,50 @@ def check(**options: Any) -> None:
     sys.exit(0 if all(report.is_ok for report in reports) else 1)
 
 
-@command.command()
+@command.command(short_help="Find objects in pictures.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", default=DetectorConfig().model, show_default=True, help="Name or file of the model.")
 @click.option("--score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Least score.")
 @click.option("--classes", help="Labels to keep, separated by commas; default: all.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder for annotated copies.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder for annotated copies."
+)
 @_one_line_errors
-def detect(images: tuple[Path, ...], model: str, score: float, classes: str | None, output: Path | None) -> None:
+def detect(
+    images: tuple[Path, ...], model: str, score: float, classes: str | None, output: Path | None
+) -> None:
     """Find objects in pictures: JSON, one line a picture, and annotated copies with --output.
 
     Exit code 1 when a picture cannot be read; the others are done all the same.
     """
-    from stream_server.stills import detect_file
-
-    from detector import load_detector
+    from detector import load_detector  # noqa: PLC0415
+    from stream_server.stills import detect_file  # noqa: PLC0415
 
     wanted = [word.strip() for word in classes.split(",")] if classes else None
+    if output is not None:
+        _make_folder(output, images)
     failed = False
     with load_detector(model) as detector:
         for path in images:
             try:
                 click.echo(detect_file(detector, path, score, wanted, output).model_dump_json())
-            except (ImageError, OSError) as exc:
+            except ImageError as exc:
                 failed = True
-                click.echo(f"stream-server: {path}: {exc.strerror if isinstance(exc, OSError) else exc}", err=True)
+                click.echo(f"stream-server: {path}: {exc}", err=True)
+            except OSError as exc:
+                failed = True
+                click.echo(f"stream-server: {exc.filename or path}: {exc.strerror}", err=True)
     sys.exit(1 if failed else 0)
+
+
+def _make_folder(output: Path, images: tuple[Path, ...]) -> None:
+    """Make the folder for annotated copies. Raises ConfigError, also when two copies would be one file."""
+    from stream_server.stills import annotated_path  # noqa: PLC0415
+
+    copies = Counter(annotated_path(image, output) for image in images)
+    if same := [str(copy) for copy, count in copies.items() if count > 1]:
+        raise ConfigError(f"--output {output}: several pictures would become {same[0]}; give them one by one")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"--output {output}: cannot be made: {exc.strerror}") from None

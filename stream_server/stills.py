@@ -40,19 +40,27 @@ def read_image(path: Path) -> BGRImage:
     return np.asarray(image, np.uint8)
 
 
+def annotated_path(image: Path, folder: Path) -> Path:
+    """Return where the annotated copy of `image` goes: beside others in `folder`, never over the original."""
+    return folder / f"{image.stem}-annotated.jpg"
+
+
 def detect_file(
-    detector: Detector, path: Path, score_threshold: float, classes: Collection[str] | None, output: Path | None
+    detector: Detector,
+    path: Path,
+    score_threshold: float,
+    classes: Collection[str] | None,
+    output: Path | None,
 ) -> ImageDetections:
-    """Return what is in the picture at `path`; with `output`, write an annotated JPEG into that folder too.
+    """Return what is in the picture at `path`; with `output`, put an annotated copy into that folder too.
 
     Raises ImageError, OSError, and what `Detector.detect` raises.
     """
     image = read_image(path)
     found = detector.detect(image, score_threshold=score_threshold, classes=classes)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
         jpeg = encode_jpeg(annotate(image, found, detector.labels), QUALITY)
-        (output / f"{path.stem}.jpg").write_bytes(jpeg)
+        annotated_path(path, output).write_bytes(jpeg)
     height, width = image.shape[:2]
     return ImageDetections(
         image=str(path),

@@ -162,7 +162,7 @@ class DemoSource(Source):
             width = config.width or round((config.height or height) * width / height)
             height = config.height or round(width * DEFAULT_SIZE_WH[1] / DEFAULT_SIZE_WH[0])
         self.size_wh = (width, height)
-        self.description = f"demo scene, {width}x{height}"
+        self.description = "demo scene"
         self._fps = config.fps or DEFAULT_FPS
         self._scene: DemoScene | None = None
         self._pacer = Pacer()

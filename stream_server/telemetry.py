@@ -1,0 +1,54 @@
+"""How long each stage takes, as Prometheus histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Histogram
+
+Stage = Literal["capture", "decode", "detect", "draw", "encode", "send"]
+"""capture: from the picture's arrival until the pipeline takes it up; detect: from there to its detections;
+decode, draw, encode: the calls; send: from the encoded frame until all viewers that were ready have it."""
+
+STAGES: tuple[Stage, ...] = ("capture", "decode", "detect", "draw", "encode", "send")
+
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Telemetry:
+    """The histograms of one engine, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._histogram = Histogram(
+            "stream_server_stage_seconds",
+            "Seconds a frame spends in a stage.",
+            ("camera", "stage"),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def stopwatch(self, camera: str) -> Stopwatch:
+        """Return what takes the times of one camera's stages."""
+        return Stopwatch({stage: self._histogram.labels(camera, stage) for stage in STAGES})
+
+
+class Stopwatch:
+    """Takes the times of one camera's stages; any thread may use it."""
+
+    def __init__(self, histograms: dict[Stage, Histogram]) -> None:
+        self._histograms = histograms
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """Count one frame that spent `seconds` in `stage`."""
+        self._histograms[stage].observe(seconds)
+
+    @contextmanager
+    def time(self, stage: Stage) -> Iterator[None]:
+        """Count the block as one frame in `stage`, unless it raises."""
+        started = perf_counter()
+        yield
+        self.took(stage, perf_counter() - started)

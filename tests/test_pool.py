@@ -167,8 +167,9 @@ def test_who_does_not_want_to_wait_is_told_at_once(make_pool: MakePool) -> None:
     assert token_of(pool.submit(scripted_image(1), may_wait=False)) == 1
 
 
-def test_an_image_in_line_can_be_cancelled_and_makes_room(make_pool: MakePool) -> None:
-    pool = make_pool(max_waiting=1)
+@pytest.mark.parametrize("max_waiting", [1, 5])
+def test_an_image_in_line_can_be_cancelled_and_makes_room(make_pool: MakePool, max_waiting: int) -> None:
+    pool = make_pool(max_waiting=max_waiting)
     busy = pool.submit(scripted_image(0, Command.SLEEP, 200))
     assert not busy.cancel()
     assert pool.submit(scripted_image(1)).cancel()
@@ -255,9 +256,11 @@ def test_a_worker_that_dies_loses_its_image_alone_and_is_replaced(
 @pytest.mark.parametrize("command", [Command.SLEEP, Command.FREEZE])
 def test_a_worker_that_does_not_answer_is_replaced(make_pool: MakePool, command: Command) -> None:
     pool = make_pool(timeout_s=0.5)
+    started = time.monotonic()
     late = pool.submit(scripted_image(0, command, 60_000))
     with pytest.raises(DetectorTimeout, match=r"did not answer within 0\.5 s"):
         late.result(20)
+    assert time.monotonic() - started < 2.4  # a frozen one is killed a second after it was asked to end
     assert wait_until(lambda: pool.idle_workers == 1, 3)
     assert token_of(pool.submit(scripted_image(6))) == 6
 

@@ -80,7 +80,7 @@ def test_the_memory_of_a_usual_image_is_kept(slot: Slot) -> None:
 
 
 def test_memory_is_claimed_before_it_is_touched(slot: Slot) -> None:
-    slot.write(np.ones((720, 1280, 3), np.uint8))
+    slot._reserve(np.ones((720, 1280, 3), np.uint8))
     assert os.fstat(slot.fd).st_blocks * 512 >= 720 * 1280 * 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 
 import cv2
 import numpy as np
@@ -15,12 +16,16 @@ from stream_server.sources.base import Source
 
 
 class ScriptedSource(Source):
-    """Hands over what `emit` is given; an error given is raised. `wanted` holds what each `read` was told."""
+    """Hands over what `emit` is given; an error given is raised. `wanted` holds what each `read` was told.
+
+    poll_s: after so long without a picture it shows that it lives; None: it waits for ever.
+    """
 
     description = "scripted"
 
-    def __init__(self) -> None:
+    def __init__(self, poll_s: float | None = 0.2) -> None:
         self.opened = 0
+        self._poll_s = poll_s
         self.wanted: list[bool] = []
         self._script: queue.Queue[Picture | SourceError | None] = queue.Queue()
 
@@ -35,7 +40,7 @@ class ScriptedSource(Source):
     def read(self, wanted: bool = True) -> Picture | None:
         self.wanted.append(wanted)
         try:
-            item = self._script.get(timeout=0.2)
+            item = self._script.get(timeout=self._poll_s)
         except queue.Empty:
             return None
         if isinstance(item, SourceError):
@@ -47,6 +52,35 @@ class ScriptedSource(Source):
 
     def close(self) -> None:
         pass
+
+
+class StuckSource(Source):
+    """Hangs in `open`, `read` or `close` until `free` is set, as native code does."""
+
+    def __init__(self, where: str, *, heeds_interrupts: bool = False) -> None:
+        self.free, self.stuck, self.closed = threading.Event(), threading.Event(), threading.Event()
+        self._where = where
+        self._heeds_interrupts = heeds_interrupts
+
+    def _pass(self, place: str) -> None:
+        if place == self._where:
+            self.stuck.set()
+            self.free.wait()
+
+    def open(self) -> None:
+        self._pass("open")
+
+    def read(self, wanted: bool = True) -> Picture | None:
+        self._pass("read")
+        return raw_picture(plain(0))
+
+    def close(self) -> None:
+        self._pass("close")
+        self.closed.set()
+
+    def interrupt(self) -> None:
+        if self._heeds_interrupts:
+            self.free.set()
 
 
 def plain(colour: int | tuple[int, int, int], size_wh: tuple[int, int] = (320, 240)) -> BGRImage:

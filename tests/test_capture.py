@@ -14,7 +14,7 @@ from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
 from stream_server.frames import Picture
 from stream_server.sources.base import Source
 from tests.clocks import FakeClock
-from tests.sources import ScriptedSource, plain, raw_picture
+from tests.sources import ScriptedSource, StuckSource, plain, raw_picture
 
 WITHIN_S = 5.0
 CONFIG = SourceConfig(source="demo:")
@@ -286,40 +286,11 @@ def test_a_source_that_cannot_even_be_closed_is_tried_again(
     assert "did not close cleanly" in caplog.text
 
 
-class Stuck(Source):
-    """Hangs where it is told to until `free` is set."""
-
-    def __init__(self, where: str, *, heeds_interrupts: bool = False) -> None:
-        self.free, self.stuck, self.closed = threading.Event(), threading.Event(), threading.Event()
-        self._where = where
-        self._heeds_interrupts = heeds_interrupts
-
-    def _pass(self, place: str) -> None:
-        if place == self._where:
-            self.stuck.set()
-            self.free.wait()
-
-    def open(self) -> None:
-        self._pass("open")
-
-    def read(self, wanted: bool = True) -> Picture | None:
-        self._pass("read")
-        return raw_picture(plain(0))
-
-    def close(self) -> None:
-        self._pass("close")
-        self.closed.set()
-
-    def interrupt(self) -> None:
-        if self._heeds_interrupts:
-            self.free.set()
-
-
 @pytest.mark.parametrize("where", ["open", "read"])
 def test_a_call_that_overstays_its_time_hangs(
     where: str, clock: FakeClock, capturing: Callable[[Source], Capture]
 ) -> None:
-    source = Stuck(where)
+    source = StuckSource(where)
     capture = capturing(source)
     assert source.stuck.wait(WITHIN_S)
     clock.advance(11.0)
@@ -336,7 +307,7 @@ def test_a_call_that_overstays_its_time_hangs(
 def test_an_abandoned_source_is_interrupted_and_closed(
     where: str, capturing: Callable[[Source], Capture]
 ) -> None:
-    source = Stuck(where, heeds_interrupts=True)
+    source = StuckSource(where, heeds_interrupts=True)
     capture = capturing(source)
     assert source.stuck.wait(WITHIN_S)
     capture.abandon()
@@ -370,7 +341,7 @@ def test_a_capture_abandoned_before_its_source_exists_opens_none(owner: Owner, c
 
 
 def test_a_successor_opens_after_its_predecessor_has_closed(owner: Owner, clock: FakeClock) -> None:
-    first, second = Stuck("close"), ScriptedSource()
+    first, second = StuckSource("close"), ScriptedSource()
     before = Capture("front", CONFIG, lambda _: first, owner, clock)
     before.start()
     owner.wait_for(lambda: owner.pictures > 0)
@@ -389,7 +360,7 @@ def test_a_successor_opens_after_its_predecessor_has_closed(owner: Owner, clock:
 
 
 def test_a_successor_does_not_wait_for_ever(owner: Owner, clock: FakeClock) -> None:
-    first, second = Stuck("read"), ScriptedSource()
+    first, second = StuckSource("read"), ScriptedSource()
     before = Capture("front", CONFIG, lambda _: first, owner, clock)
     before.start()
     assert first.stuck.wait(WITHIN_S)

@@ -1,4 +1,4 @@
-"""The loop that writes streams to their viewers' sockets: one thread for all of them, each at its own pace."""
+"""The loop that writes streams to their viewers' sockets: one thread for all, each at its own pace."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class _Connection:
 class Fanout:
     """Writes the newest part of each stream to each of its viewers, whenever the viewer took the last one.
 
-    Nothing is queued: a viewer that is slow skips to the newest. `add` may be called from any thread; all else
-    happens on the loop's own.
+    Nothing is queued: a viewer that is slow skips to the newest. `add` and `notify` may be called from any
+    thread, also after `close`; all else happens on the loop's own.
     """
 
     def __init__(self) -> None:
@@ -80,6 +80,8 @@ class Fanout:
         self._epoll = select.epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._waking = threading.Lock()  # guards the descriptor: its number is another's once it is closed
+        self._is_closed = False
         self._newcomers: deque[_Connection] = deque()
         self._changed: deque[Stream] = deque()
         self._connections: dict[int, _Connection] = {}
@@ -102,14 +104,18 @@ class Fanout:
         self._thread.start()
 
     def close(self) -> None:
-        """End all connections, those in the middle of a part after it or after a second; may be called twice."""
+        """End all connections, at the end of the part on its way or after a second; may be called twice."""
         if self._stop.is_set():
             return
         self._stop.set()
         self._wake()
         if self._thread.is_alive():
             self._thread.join(DRAIN_WITHIN_S + 2 * TICK_S)
-        if not self._thread.is_alive():
+        if self._thread.is_alive():
+            log.warning("the fan-out loop did not end within %.1f s", DRAIN_WITHIN_S + 2 * TICK_S)
+            return
+        with self._waking:
+            self._is_closed = True
             self._epoll.close()
             os.close(self._wake_fd)
 
@@ -129,15 +135,21 @@ class Fanout:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
         self._newcomers.append(_Connection(sock, viewer, head + OPENING))
-        self._wake()
+        if not self._wake():
+            sock.close()
+            viewer.close()
 
     def notify(self, stream: Stream) -> None:
         """Note that `stream` has a new frame or has ended; may be called from any thread, and is quick."""
         self._changed.append(stream)
         self._wake()
 
-    def _wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+    def _wake(self) -> bool:
+        """Make the loop look around; False when it has ended."""
+        with self._waking:
+            if not self._is_closed:
+                os.eventfd_write(self._wake_fd, 1)
+            return not self._is_closed
 
     # From here on: the loop's thread.
 
@@ -202,9 +214,9 @@ class Fanout:
             return
         frames = connection.viewer.stream.frames
         has_ended, frame = frames.is_closed, frames.item  # in this order: what is put before the end is sent
-        if frame is not None and frame is not connection.shown:
-            if has_ended or connection.throttle.is_due(frame.captured_at):
-                self._send(connection, frame)
+        is_new = frame is not None and frame is not connection.shown
+        if frame and is_new and (has_ended or connection.throttle.is_due(frame.captured_at)):
+            self._send(connection, frame)
         if has_ended:
             self._end(connection)
 

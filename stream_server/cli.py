@@ -1,4 +1,4 @@
-"""The command `stream-server`. What one of its commands alone needs is imported there, for a quick `--help`."""
+"""The command `stream-server`; what one of its commands alone needs is imported there: `--help` is quick."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream_server.camera import Camera, CameraState
 from stream_server.config import CameraConfig, Overlay
 from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.frames import EncodedFrame
@@ -25,6 +26,8 @@ blueprint = Blueprint("streaming", __name__)
 
 SNAPSHOT_WITHIN_S = 4.0
 """OctoPrint waits 5 s for a snapshot, Home Assistant 10 s."""
+LOST: frozenset[CameraState] = frozenset({"offline", "auth_failed", "ended"})
+"""States in which no picture is about to come."""
 
 STREAM_HEADERS = {
     "Cache-Control": "no-store, no-cache, must-revalidate",
@@ -80,7 +83,7 @@ def stream(camera: str | None) -> Response:
 
 
 class _HandedOver(Response):
-    """An answer written by the fan-out loop: the server's thread is free as soon as the socket is handed over."""
+    """An answer that the fan-out loop writes: the server's thread is free once it has the socket."""
 
     def __init__(self, fanout: Fanout, sock: socket.socket, viewer: Viewer) -> None:
         super().__init__(content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
@@ -124,15 +127,18 @@ def snapshot(camera: str) -> Response:
     if request.method == "HEAD":
         return Response(iter(()), content_type="image/jpeg")
     with watched.streams.watch(variant, fps=120) as viewer:
-        frame = _first_picture(viewer)
+        frame = _first_picture(viewer, watched.camera)
     if frame is None:
         return Response(status=503, headers={"Retry-After": "5"})
     status = 503 if frame.is_message else 200
     return Response(frame.jpeg, status, content_type="image/jpeg")
 
 
-def _first_picture(viewer: Viewer) -> EncodedFrame | None:
-    """Return the first real picture that comes in time, else the newest message, None for nothing at all."""
+def _first_picture(viewer: Viewer, camera: Camera) -> EncodedFrame | None:
+    """Return the first real picture that comes in time, else the newest message, None for nothing at all.
+
+    The message of a lost camera is returned at once: who polls it should not hold a thread for seconds.
+    """
     until = time.monotonic() + SNAPSHOT_WITHIN_S
     message: EncodedFrame | None = None
     while (left_s := until - time.monotonic()) > 0:
@@ -142,4 +148,6 @@ def _first_picture(viewer: Viewer) -> EncodedFrame | None:
         if not frame.is_message:
             return frame
         message = frame
+        if camera.state in LOST:
+            break
     return message

@@ -155,6 +155,7 @@ def test_walkers_who_cross_keep_their_numbers(tracker: Tracker) -> None:
 
 def test_unsure_detections_continue_tracks_but_start_none(tracker: Tracker) -> None:
     assert len(tracker.update(_found(STANDING, scores=[0.3]), -0.2)) == 0
+    assert len(tracker.at(-0.2)) == 0
     tracker.update(_found(STANDING), 0.0)
     tracker.update(_found(STANDING), 0.1)
     for index in range(1, 5):

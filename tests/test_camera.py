@@ -329,17 +329,22 @@ def test_a_camera_that_does_not_answer_is_given_up_in_time_and_tried_again(
 
 
 class StuckSources:
-    """Opens sources that all hang at the same place."""
+    """Opens sources that all hang at the same place until they are freed, those opened later too."""
 
     def __init__(self, where: str) -> None:
         self._where = where
+        self._is_free = False
         self.opened: list[StuckSource] = []
 
     def __call__(self, config: SourceConfig) -> Source:
-        self.opened.append(StuckSource(self._where))
-        return self.opened[-1]
+        source = StuckSource(self._where)
+        self.opened.append(source)
+        if self._is_free:
+            source.free.set()
+        return source
 
     def free(self) -> None:
+        self._is_free = True
         for source in self.opened:
             source.free.set()
 
@@ -631,6 +636,7 @@ def test_an_on_demand_camera_is_not_opened_by_a_new_configuration(clock: FakeClo
         watched.camera.reconfigure(camera_config(on_demand=True))
         watched.wait_for_state("idle")
         assert source.opened == 0
+        becomes(lambda: capture_threads() == 1)
         watched.camera.reconfigure(camera_config(on_demand=False))
         becomes(lambda: source.opened == 1)
 

@@ -187,7 +187,11 @@ class ServerConfig(_Model):
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` is every network.")
     port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     threads: int = Field(8, ge=1, le=64, description="Threads kept free for pages, API and health.")
-    max_viewers: int = Field(200, ge=1, le=10000, description="Streams watched at once; more get 503.")
+    max_viewers: int = Field(1000, ge=1, le=100000, description="Streams watched at once; more get 503.")
+    max_viewers_per_camera: int | None = Field(None, ge=1, description="The same for each camera.")
+    max_viewers_per_address: int | None = Field(
+        None, ge=1, description="The same for each client address; all behind one proxy share one."
+    )
 
 
 class DetectorConfig(_Model):

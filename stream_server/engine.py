@@ -1,4 +1,4 @@
-"""Owns the cameras, their pipelines, the detector pool and the fan-out loop: starts them in order, ends them in reverse."""
+"""Owns cameras, pipelines, detectors and the fan-out loop: starts them in order, ends them in reverse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from stream_server.fanout import Fanout
 from stream_server.pipeline import Pipeline
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
-from stream_server.streams import Variant, Viewer
+from stream_server.streams import Streams, Variant, Viewer
+from stream_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,18 @@ class Engine:
         """Prepare it all; `start` opens cameras and spawns detectors."""
         self.config = config
         self.started_at = time.monotonic()
+        self.telemetry = Telemetry()
         self.fanout = Fanout()
         self.pool = self._make_pool(config)
         self.pipelines = {
             name: Pipeline(
-                name, camera, open_source, self.pool, self._detect_options(camera), self.fanout.notify
+                name,
+                camera,
+                open_source,
+                pool=self.pool,
+                options=self._detect_options(camera),
+                stopwatch=self.telemetry.stopwatch(name),
+                on_publish=self.fanout.notify,
             )
             for name, camera in config.cameras.items()
         }
@@ -85,17 +93,31 @@ class Engine:
         """How many watch now, over all cameras."""
         return sum(pipeline.streams.viewers for pipeline in self.pipelines.values())
 
-    def watch(self, camera: str, variant: Variant, fps: float) -> Viewer:
+    def watch(self, camera: str, variant: Variant, fps: float, address: str = "") -> Viewer:
         """Return a new viewer of a camera.
 
-        Raises KeyError for an unknown camera, LimitError when `server.max_viewers` watch already.
+        address: of the client, for the limit of viewers per address.
+
+        Raises KeyError for an unknown camera, LimitError when as many watch already as may.
         """
         streams = self.pipelines[camera].streams
         with self._admission:
-            most = self.config.server.max_viewers
-            if self.viewers >= most:
-                raise LimitError(f"{most} viewers watch already, more are not allowed (server.max_viewers)")
-            return streams.watch(variant, fps)
+            self._check_limits(streams, address)
+            return streams.watch(variant, fps, address)
+
+    def _check_limits(self, streams: Streams, address: str) -> None:
+        server = self.config.server
+        limits: tuple[tuple[str, int | None, int], ...] = (
+            ("max_viewers", server.max_viewers, self.viewers),
+            ("max_viewers_per_camera", server.max_viewers_per_camera, streams.viewers),
+            ("max_viewers_per_address", server.max_viewers_per_address, self._viewers_from(address)),
+        )
+        for key, most, now in limits:
+            if most is not None and now >= most:
+                raise LimitError(f"{most} viewers watch already, more are not allowed (server.{key})")
+
+    def _viewers_from(self, address: str) -> int:
+        return sum(pipeline.streams.viewers_from(address) for pipeline in self.pipelines.values())
 
     def troubles(self) -> list[str]:
         """Return what keeps the server from doing its whole job, one line each; empty when nothing does."""

@@ -205,8 +205,10 @@ class Fanout:
             return False
 
     def _spread(self, stream: Stream) -> None:
-        for connection in tuple(self._by_stream.get(stream, ())):
-            self._offer(connection)
+        if connections := tuple(self._by_stream.get(stream, ())):
+            for connection in connections:
+                self._offer(connection)
+            stream.delivered()
 
     def _offer(self, connection: _Connection) -> None:
         """Send the stream's newest part if it is due and the viewer has taken all before it."""
@@ -237,6 +239,7 @@ class Fanout:
         except OSError:
             self._drop(connection)
             return
+        connection.viewer.sent_bytes += sent
         connection.rest = connection.rest[sent:]
         is_waiting = bool(connection.rest)
         if is_waiting != connection.is_waiting:

@@ -37,6 +37,11 @@ class Picture:
         return picture
 
     @property
+    def is_decoded(self) -> bool:
+        """Whether the pixels are there already."""
+        return self._image is not None
+
+    @property
     def image(self) -> BGRImage:
         """(H, W, 3) uint8 BGR, read-only. Raises ImageError, on every call, when it is broken."""
         with self._lock:

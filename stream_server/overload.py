@@ -13,7 +13,7 @@ BUSY_WINDOWS, RELAXED_WINDOWS = 2, 5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How much of what viewers asked for they get. quality: taken off the JPEG quality; pace: share of the rate."""
+    """What viewers get less than they asked for. quality: taken off the JPEG's; pace: share of the rate."""
 
     quality: int
     pace: float
@@ -24,7 +24,7 @@ LEAST_QUALITY = 30
 
 
 class Governor:
-    """Watches how busy one thread is; its level is the index of the step to take. Used by that thread alone."""
+    """Watches how busy one thread is; `level` is the index of the step to take. For that thread alone."""
 
     def __init__(self, started_at: float) -> None:
         """Start at level 0. started_at: monotonic seconds, as in `worked`."""

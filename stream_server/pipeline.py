@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 
@@ -25,9 +26,11 @@ from stream_server.config import CameraConfig, Overlay, SourceConfig
 from stream_server.encode import encode_jpeg, resize, scaled_wh
 from stream_server.errors import EncodeError, ImageError
 from stream_server.frames import EncodedFrame, Frame
+from stream_server.overload import STEPS, Governor
 from stream_server.rates import RateMeter, Throttle
 from stream_server.sources.base import Source
 from stream_server.streams import Stream, Streams, Variant
+from stream_server.telemetry import Stopwatch
 from stream_server.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -76,8 +79,10 @@ class Pipeline:
         name: str,
         config: CameraConfig,
         open_source: Callable[[SourceConfig], Source],
+        *,
         pool: DetectorPool | None,
         options: DetectOptions,
+        stopwatch: Stopwatch,
         on_publish: Callable[[Stream], None] = lambda stream: None,
     ) -> None:
         """Prepare it all; `start` begins.
@@ -93,9 +98,11 @@ class Pipeline:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
-        self.streams = Streams(on_change=self._wake.set, on_publish=on_publish)
+        self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.took, "send"))
         self._pool = pool if config.detect.enabled else None
         self._options = options
+        self._stopwatch = stopwatch
+        self.governor = Governor(time.monotonic())
         self._detect_throttle = Throttle(config.detect.fps)
         self._finished: deque[tuple[Frame, Future[Detections]]] = deque()
         self._tracker = Tracker()
@@ -147,7 +154,7 @@ class Pipeline:
         return self._pool.labels if self._pool else {}
 
     def objects(self) -> Counter[str]:
-        """Return how many of each label the last analysed frame shows; empty when that is too old to count."""
+        """Return how many of each label the last analysed frame shows; empty when that is long ago."""
         analysis = self.analysis
         if analysis is None or time.monotonic() - analysis.frame.captured_at > FORGET_AFTER_S:
             return Counter()
@@ -157,11 +164,26 @@ class Pipeline:
         while not self._stop.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()
+            began = time.monotonic()
             try:
                 self._step()
+                self._govern(began)
             except Exception:
                 log.exception("camera %s: a frame was lost", self.name)
                 self._stop.wait(TICK_S)  # whatever is broken, let it not fill the disk
+
+    def _govern(self, began: float) -> None:
+        """Step quality and rate down while there is more to do than time, and up again after."""
+        now = time.monotonic()
+        if self.governor.worked(now - began, now):
+            level = self.governor.level
+            text = (
+                f"quality and rate are stepped down {level} of {len(STEPS) - 1}"
+                if level
+                else "keeps up again"
+            )
+            log.log(logging.WARNING if level else logging.INFO, "camera %s: %s", self.name, text)
+            self.streams.set_pace(self.governor.step.pace)
 
     def _step(self) -> None:
         self._update_lease()
@@ -199,7 +221,7 @@ class Pipeline:
         self._submitted = frame.sequence
         try:
             future = pool.submit(
-                frame.image,
+                self._image(frame),
                 score_threshold=self._options.score_threshold,
                 iou_threshold=self._options.iou_threshold,
                 classes=self._options.classes,
@@ -241,6 +263,7 @@ class Pipeline:
         tracked = self._tracker.update(detections, frame.captured_at)
         self.analysis = Analysis(frame, tracked, time.monotonic() - frame.captured_at)
         self.detection_rate.tick()
+        self._stopwatch.took("detect", self.analysis.latency_s)
         for stream in self._watched("exact"):
             if stream.is_due(frame, time.monotonic()):
                 self._publish(stream, frame, tracked)
@@ -266,6 +289,7 @@ class Pipeline:
             self.counters.seen += 1
             self.counters.dropped += max(0, frame.sequence - self._seen - 1)
             self._seen = frame.sequence
+            self._stopwatch.took("capture", time.monotonic() - frame.captured_at)
 
     def _publish(self, stream: Stream, frame: Frame, detections: Detections) -> None:
         try:
@@ -289,21 +313,29 @@ class Pipeline:
         ):
             self.counters.passed_through += 1
             return jpeg, size_wh
-        image = resize(frame.image, variant.width)
+        image = resize(self._image(frame), variant.width)
         if variant.overlay != "none":
             image = self._annotate(variant, image, frame, detections)
         return self._encode(image, variant), size_wh
 
+    def _image(self, frame: Frame) -> BGRImage:
+        """Return the frame's pixels; counts how long that takes where it has to be decoded first."""
+        if frame.picture.is_decoded:
+            return frame.image
+        with self._stopwatch.time("decode"):
+            return frame.image
+
     def _annotate(self, variant: Variant, image: BGRImage, frame: Frame, detections: Detections) -> BGRImage:
         self.counters.drawn += 1
         scale = np.float32(image.shape[1] / frame.size_wh[0])
-        return annotate(
-            image,
-            replace(detections, boxes=detections.boxes * scale),
-            self.labels,
-            caption=self._caption(frame) if variant.caption else (),
-            style=Style(labels=variant.labels),
-        )
+        with self._stopwatch.time("draw"):
+            return annotate(
+                image,
+                replace(detections, boxes=detections.boxes * scale),
+                self.labels,
+                caption=self._caption(frame) if variant.caption else (),
+                style=Style(labels=variant.labels),
+            )
 
     def _caption(self, frame: Frame) -> tuple[str, ...]:
         taken_at = datetime.fromtimestamp(wall_clock(frame.captured_at))
@@ -331,7 +363,9 @@ class Pipeline:
 
     def _encode(self, image: BGRImage, variant: Variant) -> bytes:
         self.counters.encoded += 1
-        return encode_jpeg(image, variant.quality or self.config.stream.quality)
+        quality = self.governor.quality(variant.quality or self.config.stream.quality)
+        with self._stopwatch.time("encode"):
+            return encode_jpeg(image, quality)
 
     def _encoded(
         self,
@@ -341,5 +375,6 @@ class Pipeline:
         captured_at: float,
         is_message: bool = False,
     ) -> EncodedFrame:
-        part = multipart.part(jpeg, wall_clock(captured_at))
+        level = self.governor.level
+        part = multipart.part(jpeg, wall_clock(captured_at), {"X-Overload": str(level)} if level else {})
         return EncodedFrame(jpeg, part, size_wh, sequence, captured_at, time.monotonic(), is_message)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from stream_server.config import Overlay
+from stream_server.errors import LimitError
 from stream_server.frames import EncodedFrame, Frame
 from stream_server.latest import Latest
 from stream_server.rates import RateMeter, Throttle
+
+WIDTHS = (160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840, 7680)
+QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
+MAX_STREAMS = 16
+"""Different variants of one camera at a time: each is drawn and encoded for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +34,31 @@ class Variant:
     labels: bool = True
     caption: bool = True
 
+    def snapped(self) -> Variant:
+        """Return the nearest of the variants that are made: few steps, so that viewers share them."""
+        return replace(self, width=_nearest(self.width, WIDTHS), quality=_nearest(self.quality, QUALITIES))
+
+
+def _nearest(asked: int | None, steps: tuple[int, ...]) -> int | None:
+    return None if asked is None else min(steps, key=lambda step: abs(step - asked))
+
 
 class Stream:
     """One variant while someone watches it. The pipeline publishes, viewers wait; any thread may read."""
 
-    def __init__(self, variant: Variant, on_publish: Callable[[Stream], None]) -> None:
-        """Prepare the stream; `on_publish` is called after each frame and at the end, and must be quick."""
+    def __init__(
+        self,
+        variant: Variant,
+        on_publish: Callable[[Stream], None],
+        on_delivered: Callable[[float], None],
+    ) -> None:
+        """Prepare the stream; both callbacks must be quick.
+
+        on_publish: called after each frame and at the end.
+        on_delivered: called with the seconds from encoding a frame until all who were ready have it.
+        """
         self.variant = variant
+        self._on_delivered = on_delivered
         self._on_publish = on_publish
         self.frames: Latest[EncodedFrame] = Latest()
         self.rate = RateMeter()
@@ -57,13 +81,18 @@ class Stream:
         self.frames.put(frame)
         self._on_publish(self)
 
+    def delivered(self) -> None:
+        """Note that all viewers who were ready have the newest frame; called by who writes to them."""
+        if frame := self.frames.item:
+            self._on_delivered(time.monotonic() - frame.encoded_at)
+
     def end(self) -> None:
         """Let viewers leave after the newest frame."""
         self.frames.close()
         self._on_publish(self)
 
     def set_fps(self, fps: float) -> None:
-        """Encode at most so many frames per second: what the fastest viewer wants."""
+        """Encode at most so many frames per second."""
         if fps != self._fps:
             self._fps, self._throttle = fps, Throttle(fps)
 
@@ -71,12 +100,14 @@ class Stream:
 class Viewer:
     """One who watches a stream, from `with streams.watch(...)` until the block ends; used by one thread."""
 
-    def __init__(self, streams: Streams, stream: Stream, fps: float) -> None:
+    def __init__(self, streams: Streams, stream: Stream, fps: float, address: str) -> None:
         self.stream = stream
+        self.address = address
         self.fps = fps
         self._streams = streams
         self._throttle = Throttle(fps)
         self._seen = 0
+        self.sent_bytes = 0  # counted by who writes to the viewer
         self._newest: EncodedFrame | None = None  # too soon to be shown, kept in case nothing newer comes
 
     def __enter__(self) -> Viewer:
@@ -121,23 +152,35 @@ class Streams:
         self,
         on_change: Callable[[], None] = lambda: None,
         on_publish: Callable[[Stream], None] = lambda stream: None,
+        on_delivered: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """Prepare; `on_change` is called when a viewer came or left, `on_publish` as `Stream` says."""
+        """Prepare; `on_change` is called when a viewer came or left, the others as `Stream` says."""
         self._on_change = on_change
         self._on_publish = on_publish
+        self._on_delivered = on_delivered
         self._lock = threading.Lock()  # guards both below
         self._viewers: dict[Variant, list[Viewer]] = {}
         self._streams: dict[Variant, Stream] = {}
+        self._pace = 1.0
+        self._sent_to_gone = 0
         self._is_closed = False
 
-    def watch(self, variant: Variant, fps: float) -> Viewer:
-        """Return a viewer of `variant`, at most `fps` frames per second; use it in a `with` block."""
+    def watch(self, variant: Variant, fps: float, address: str = "") -> Viewer:
+        """Return a viewer of `variant`, at most `fps` frames per second; use it in a `with` block.
+
+        What is asked for is snapped to steps, so that viewers share streams. address: of the client.
+
+        Raises LimitError when that would be one stream too many.
+        """
+        variant = variant.snapped()
         with self._lock:
             stream = self._streams.get(variant)
             if stream is None:
-                stream = self._streams[variant] = Stream(variant, self._on_publish)
+                if len(self._streams) >= MAX_STREAMS:
+                    raise LimitError(f"{MAX_STREAMS} different sizes and qualities are watched already")
+                stream = self._streams[variant] = Stream(variant, self._on_publish, self._on_delivered)
                 self._viewers[variant] = []
-            viewer = Viewer(self, stream, fps)
+            viewer = Viewer(self, stream, fps, address)
             self._viewers[variant].append(viewer)
             self._set_fps(variant)
             if self._is_closed:
@@ -153,6 +196,7 @@ class Streams:
             if viewer not in viewers:
                 return
             viewers.remove(viewer)
+            self._sent_to_gone += viewer.sent_bytes
             if viewers:
                 self._set_fps(variant)
             else:
@@ -160,7 +204,15 @@ class Streams:
         self._on_change()
 
     def _set_fps(self, variant: Variant) -> None:
-        self._streams[variant].set_fps(max(viewer.fps for viewer in self._viewers[variant]))
+        fastest = max(viewer.fps for viewer in self._viewers[variant])
+        self._streams[variant].set_fps(fastest * self._pace)
+
+    def set_pace(self, pace: float) -> None:
+        """Encode at that share, 0..1, of the rates that viewers asked for."""
+        with self._lock:
+            self._pace = pace
+            for variant in self._streams:
+                self._set_fps(variant)
 
     @property
     def watched(self) -> list[Stream]:
@@ -172,6 +224,23 @@ class Streams:
     def viewers(self) -> int:
         """How many watch."""
         return sum(map(len, tuple(self._viewers.values())))
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes written to all viewers there ever were."""
+        with self._lock:
+            now = sum(viewer.sent_bytes for viewers in self._viewers.values() for viewer in viewers)
+            return self._sent_to_gone + now
+
+    def audience(self) -> dict[Stream, int]:
+        """Return how many watch each stream."""
+        with self._lock:
+            return {stream: len(self._viewers[variant]) for variant, stream in self._streams.items()}
+
+    def viewers_from(self, address: str) -> int:
+        """Return how many of them have this client address."""
+        with self._lock:
+            return sum(viewer.address == address for viewers in self._viewers.values() for viewer in viewers)
 
     def end(self) -> None:
         """End the streams there are now, after their newest frame; who comes later gets a new one."""

@@ -17,6 +17,7 @@ from stream_server.errors import ImageError, SourceEnded, SourceError
 from stream_server.frames import EncodedFrame, Picture
 from stream_server.pipeline import Pipeline
 from stream_server.streams import Variant, Viewer
+from stream_server.telemetry import Telemetry
 from tests.fakes import scripted_image
 from tests.leaks import wait_until
 from tests.sources import ScriptedSource, jpeg_picture, plain, raw_picture
@@ -29,7 +30,14 @@ BARE = Variant(overlay="live", labels=False, caption=False)
 @contextmanager
 def running(source: ScriptedSource, pool: DetectorPool | None = None, **config: object) -> Iterator[Pipeline]:
     camera = CameraConfig.model_validate({"source": "demo:", "detect": {"fps": 100}, **config})
-    pipeline = Pipeline("front", camera, lambda _: source, pool, DetectOptions())
+    pipeline = Pipeline(
+        "front",
+        camera,
+        lambda _: source,
+        pool=pool,
+        options=DetectOptions(),
+        stopwatch=Telemetry().stopwatch("front"),
+    )
     if pool:
         pool.add_listener(pipeline.wake)
     pipeline.start()

@@ -14,7 +14,7 @@ from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
 from stream_server.config import explain_errors
 from stream_server.engine import Engine
 from stream_server.errors import EncodeError, ImageError, LimitError
-from stream_server.web import api, health, pages, streaming
+from stream_server.web import api, health, metrics, pages, streaming
 from stream_server.web.current import KEY
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
@@ -41,7 +41,7 @@ def create_app(engine: Engine) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
-    for module in (pages, streaming, api, health):
+    for module in (pages, streaming, api, health, metrics):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:

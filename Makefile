@@ -1,4 +1,4 @@
-# What people type: make run, make test, make lint, make bench.
+# What people type: make run (ARGS="--port 8090"), make test, make lint, make bench.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: run test lint bench clean test-system
 
 run: $(VENV)/.run
-	@exec $(BIN)/stream-server run --config config.yaml
+	@exec $(BIN)/stream-server run --config config.yaml $(ARGS)
 
 test: $(VENV)/.test test-system
 	$(BIN)/python -m pytest

@@ -79,7 +79,7 @@ class RTSPCamera:
     def __enter__(self) -> RTSPCamera:
         if not self._ready.wait(START_TIMEOUT_S) or self._port is None:
             self.close()
-            pytest.fail("the RTSP camera did not start: see tools/install_test_packages.sh")
+            pytest.fail("the RTSP camera did not start; `make test` as root installs GStreamer's server")
         return self
 
     def __exit__(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -34,16 +35,6 @@ def server() -> Iterator[Server]:
         *SMALL_DEMO, "--set", "detector.workers=1", "--set", f"server.max_viewers={MAX_VIEWERS}"
     ) as server:
         yield server
-
-
-def _sockets(pid: int) -> int:
-    """Return how many sockets a process has open."""
-    folder = f"/proc/{pid}/fd"
-    return sum(
-        os.readlink(f"{folder}/{fd}").startswith("socket:")
-        for fd in os.listdir(folder)
-        if os.path.lexists(f"{folder}/{fd}")
-    )
 
 
 # Start.
@@ -124,12 +115,12 @@ def test_api_answers_while_all_viewers_watch_and_one_more_is_refused_at_once(ser
 
 
 def test_viewer_who_stops_reading_is_dropped_without_a_trace(server: Server) -> None:
-    server.wait_for_camera(lambda info: info["viewers"] == 0, 8)
-    sockets, lines = _sockets(server.web_worker), len(server.log)
+    assert wait_until(lambda: _held_connections(server.port) == 0, 8)
+    lines = len(server.log)
     with Viewer(server.port, "/cameras/demo/stream.mjpg?quality=100", receive_bytes=4096):
         server.wait_for_camera(lambda info: info["viewers"] == 1, 5)
         server.wait_for_camera(lambda info: info["viewers"] == 0, DROP_WITHIN_S)
-        assert wait_until(lambda: _sockets(server.web_worker) == sockets, 3)
+        assert wait_until(lambda: _held_connections(server.port) == 0, 3)
         new = server.log[lines:]
         assert len(new) <= 1, new
         assert not any("Traceback" in line for line in new)
@@ -233,20 +224,42 @@ def _stuck(server: Server) -> Viewer:
     return viewer
 
 
+def _held_connections(port: int) -> int:
+    """Return how many connections to `port` are still descriptors of the server."""
+    return sum(row.state != LISTEN and row.inode != 0 for row in _tcp(port))
+
+
 def _unsent_bytes(server_port: int, viewer_port: int) -> int:
-    """Return how much the kernel holds of what the server sent to a viewer (proc(5), /proc/net/tcp)."""
-    wanted = (f"0100007F:{server_port:04X}", f"0100007F:{viewer_port:04X}")
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if (fields[1], fields[2]) == wanted:
-            return int(fields[4].partition(":")[0], 16)
-    return 0
+    """Return how much the kernel holds of what the server sent to a viewer."""
+    return sum(row.unsent_bytes for row in _tcp(server_port) if row.remote_port == viewer_port)
 
 
 def _listens(port: int) -> bool:
-    """Return whether anything listens on a port of 127.0.0.1."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return any(line.split()[1] == f"0100007F:{port:04X}" and line.split()[3] == "0A" for line in lines)
+    return any(row.state == LISTEN for row in _tcp(port))
+
+
+LISTEN = 0x0A
+
+
+class _Row(NamedTuple):
+    """One socket in the kernel's table; inode is 0 when no process has it open any more."""
+
+    remote_port: int
+    state: int
+    unsent_bytes: int
+    inode: int
+
+
+def _tcp(port: int) -> list[_Row]:
+    """Return the sockets bound to `port` of 127.0.0.1, from /proc/net/tcp (proc(5))."""
+    rows = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, queues, *rest = line.split()
+        if local == f"0100007F:{port:04X}":
+            remote_port = int(remote.partition(":")[2], 16)
+            unsent = int(queues.partition(":")[0], 16)
+            rows.append(_Row(remote_port, int(state, 16), unsent, int(rest[4])))
+    return rows
 
 
 # Without a detector that works.

@@ -279,6 +279,8 @@ def test_refusals_say_what_to_do(tmp_path: Path) -> None:
     webcam.set("denied", on=False)
     webcam.set("busy")
     assert re.fullmatch(r".*/video1 is in use by another program", refusal(bench, "1"))
+    with webcam.device.open("rb+", buffering=0):  # who has it open is named
+        assert refusal(bench, "1").endswith("/video1 is in use by another camera of this server")
     webcam.set("busy", on=False)
     webcam.set("meta")
     assert re.fullmatch(r".*/video1 is no camera", refusal(bench, "1"))

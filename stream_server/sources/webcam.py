@@ -141,11 +141,10 @@ class WebcamSource(Source):
         """Return the picture that was grabbed, None for a broken one."""
         assert self._capture is not None
         is_whole, data = self._capture.retrieve()
-        if is_whole and not self._sends_jpegs:
+        if is_whole and data is not None and not self._sends_jpegs:
             return Picture.of_image(np.ascontiguousarray(data, np.uint8))
-        jpeg = data.tobytes() if is_whole else b""
         try:
-            return picture_of(with_huffman_tables(jpeg[: jpeg.rfind(EOI) + len(EOI)]))  # drivers pad the end
+            return _picture_of_webcam(data.tobytes() if is_whole and data is not None else b"")
         except ImageError:
             self.decode_errors += 1
             return None
@@ -177,6 +176,11 @@ class WebcamSource(Source):
     def _no_such_webcam(self) -> str:
         others = ", ".join(f"{webcam.path} ({webcam.name})" for webcam in self._webcams.find())
         return f"there is no webcam {self._address}; found: {others or 'none'}"
+
+
+def _picture_of_webcam(jpeg: bytes) -> Picture:
+    """Return the picture of a JPEG with what drivers append cut off and what webcams leave out put in."""
+    return picture_of(with_huffman_tables(jpeg[: jpeg.rfind(EOI) + len(EOI)]))
 
 
 def _poll_for(node: Path) -> select.poll | None:

@@ -127,12 +127,14 @@ def check_usable(node: Path) -> None:
 
 
 def users_of(node: Path) -> list[str]:
-    """Return "name (process 123)" for each other process seen to have `node` open."""
-    users = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal() and int(process.name) != os.getpid() and _has_open(process, node):
-            users.append(f"{_read(process / 'comm')} (process {process.name})")
-    return users
+    """Return "name (process 123)" for each process seen to have `node` open."""
+    users = [path for path in Path("/proc").iterdir() if path.name.isdecimal() and _has_open(path, node)]
+    return [
+        "another camera of this server"
+        if int(process.name) == os.getpid()
+        else f"{_read(process / 'comm')} (process {process.name})"
+        for process in users
+    ]
 
 
 def descriptor_of(node: Path) -> int | None:

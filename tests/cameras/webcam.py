@@ -1,4 +1,4 @@
-"""Webcams without hardware: device nodes and sysfs in a folder, and a child process to which they are real."""
+"""Webcams without hardware: device nodes and sysfs in a folder, and a child process that sees them."""
 
 from __future__ import annotations
 
@@ -57,6 +57,10 @@ class FakeWebcam:
     def folder(self) -> Path:
         return self._bench.dev / f"video{self.number}.d"
 
+    @property
+    def device(self) -> Path:
+        return self.folder.with_suffix("")
+
     def plug(self, number: int, *, port: str | None = None) -> FakeWebcam:
         """Make it /dev/video<number>."""
         self.number, self._port = number, port or self._port
@@ -65,13 +69,13 @@ class FakeWebcam:
             (self.folder / f"{k:03}.frame").write_bytes(frame)
         (self.folder / "name").write_text(self._name)
         (self.folder / "config").write_text(self._config)
-        os.mkfifo(self.folder.with_suffix(""))
+        os.mkfifo(self.device)
         self._enter_sysfs()
         return self
 
     def unplug(self) -> None:
         """Take it away: open handles answer ENODEV, the node is gone."""
-        self.folder.with_suffix("").unlink()
+        self.device.unlink()
         shutil.rmtree(self.folder)
         (self._bench.sys / "class" / "video4linux" / f"video{self.number}").unlink()
         shutil.rmtree(self._bench.sys / "devices" / self._port)

@@ -203,7 +203,9 @@ class DetectorConfig(_Model):
     workers: int | Literal["auto"] = Field(
         "auto", description="Detector processes; `auto`: one a core, 0: none."
     )
-    score_threshold: float = Field(0.4, ge=0, le=1, description="Least score of what is shown.")
+    score_threshold: float = Field(
+        0.4, ge=0, le=1, description="Least score of an object; one already followed may fall to half of it."
+    )
     iou_threshold: float = Field(
         0.5, ge=0, le=1, description="Overlap above which two boxes of a class are one."
     )

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from detector.detections import BGRImage, Detections
+from detector.detector import SCORE_THRESHOLD
 from detector.errors import DetectorBusy, DetectorError
 from detector.pool import DetectorPool
 from detector.worker import DetectOptions
@@ -40,6 +41,8 @@ MESSAGE_EVERY_S = 1.0
 """How often viewers of a lost camera get a picture that says why."""
 DETECTOR_LATE_S = 2.0
 """Without detections for this long, `overlay=exact` shows frames without boxes rather than nothing."""
+UNSURE = 0.5
+"""Objects already followed are looked for down to this share of the threshold (ByteTrack's second stage)."""
 FORGET_AFTER_S = 5.0
 """What was found longer ago is not said to be in the picture."""
 DEFAULT_SIZE_WH = (1280, 720)
@@ -105,7 +108,10 @@ class Pipeline:
         self.governor = Governor(time.monotonic())
         self._detect_throttle = Throttle(config.detect.fps)
         self._finished: deque[tuple[Frame, Future[Detections]]] = deque()
-        self._tracker = Tracker()
+        asked = options.score_threshold
+        self._score_threshold = SCORE_THRESHOLD if asked is None else asked
+        self._tracker = Tracker(self._score_threshold)
+        self._tracked_wh = (0, 0)
         self._analysed_at = float("-inf")
         self._seen = 0
         self._submitted = 0
@@ -222,7 +228,7 @@ class Pipeline:
         try:
             future = pool.submit(
                 self._image(frame),
-                score_threshold=self._options.score_threshold,
+                score_threshold=UNSURE * self._score_threshold,
                 iou_threshold=self._options.iou_threshold,
                 classes=self._options.classes,
                 max_detections=self._options.max_detections,
@@ -260,6 +266,9 @@ class Pipeline:
         if frame.captured_at <= self._analysed_at:
             return  # a slower worker's answer about an older frame than the tracker knows
         self._analysed_at = frame.captured_at
+        if frame.size_wh != self._tracked_wh:
+            self._tracker.forget()
+            self._tracked_wh = frame.size_wh
         tracked = self._tracker.update(detections, frame.captured_at)
         self.analysis = Analysis(frame, tracked, time.monotonic() - frame.captured_at)
         self.detection_rate.tick()

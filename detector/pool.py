@@ -52,7 +52,7 @@ class DetectorPool:
     """Detects objects in images with N worker processes. A context manager: entering starts it.
 
     `submit`, `status` and the properties may be used from any thread. An image goes straight from the
-    submitter's thread into the memory of a free worker: 0.13 ms at 1280x720, and no waiting for another
+    submitter's thread into the memory of a free worker (0.2 to 0.4 ms at 1280x720), not waiting for another
     thread's turn. Only when none is free does it wait in line, where the pool's own thread picks it up. That
     thread alone hears the workers, completes futures, and starts, watches and ends the processes. Futures'
     callbacks and listeners run on it, so they must be quick; what they raise is logged.

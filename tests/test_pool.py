@@ -19,7 +19,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector import Detections, DetectorBusy, DetectorError, DetectorTimeout, ModelError, WorkerLost
+from detector import (
+    Detections,
+    DetectorBusy,
+    DetectorError,
+    DetectorTimeout,
+    ModelError,
+    WorkerLost,
+    load_detector,
+)
 from detector.pool import DetectorPool
 from detector.restarts import RestartBudget
 from tests.fakes import Command, load_scripted, scripted_image
@@ -604,3 +612,22 @@ def test_a_pool_starts_once_and_takes_nothing_before(make_pool: MakePool) -> Non
         make_pool(ready=False).start()
     with pytest.raises(DetectorError, match="not started"):
         DetectorPool("good", workers=1).submit(scripted_image())
+
+
+# --- the model that comes with the package
+
+
+def test_the_default_model_finds_the_same_in_a_worker_as_in_this_process(make_pool: MakePool) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    with load_detector("centernet-mobilenetv3") as detector:
+        expected = detector.detect(image, score_threshold=0.02)
+        labels = dict(detector.labels)
+    pool = make_pool("centernet-mobilenetv3", loader="detector:load_detector")
+    found = pool.submit(image, score_threshold=0.02).result(20)
+    assert len(found) > 0
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.class_ids, expected.class_ids)
+    assert pool.labels == labels
+    with pytest.raises(ModelError, match="unicorn"):
+        pool.submit(image, classes=["unicorn"]).result(20)

@@ -184,6 +184,30 @@ def test_a_frame_from_before_nobody_looked_is_not_shown_later() -> None:
         assert watched.camera.state == "online"
 
 
+def test_a_snapshot_that_stays_the_same_is_shown_to_who_comes_later() -> None:
+    with (
+        HTTPCamera("snapshot") as http,
+        running(source=http.url, fps=50, wanted=False) as watched,
+    ):
+        becomes(lambda: len(http.requests) > 3 and watched.camera.frames.item is None)
+        watched.camera.acquire()
+        watched.wait_for(lambda: watched.camera.frames.item is not None)
+
+
+def test_a_camera_that_is_asked_every_ten_seconds_only_is_neither_hanging_nor_stalled() -> None:
+    with (
+        HTTPCamera("snapshot") as http,
+        running(source=http.url, fps=0.1, read_timeout_s=1) as watched,
+    ):
+        watched.wait_for_frames(1)
+        source_asked_at = time.monotonic()
+        while time.monotonic() - source_asked_at < 3:
+            watched.camera.check()
+            assert watched.camera.is_online
+            threading.Event().wait(0.1)
+        assert http.connections == 1
+
+
 def test_pictures_are_wanted_until_a_while_after_the_last_release(clock: FakeClock) -> None:
     source = ScriptedSource()
     with running(lambda _: source, clock, wanted=False) as watched:

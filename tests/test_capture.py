@@ -136,6 +136,16 @@ def test_a_source_nobody_wants_is_not_opened_until_it_is(
     owner.wait_for(lambda: "opened" in owner.told)
 
 
+def test_a_thread_woken_in_vain_rests_again(owner: Owner, capturing: Callable[[Source], Capture]) -> None:
+    owner.is_wanted = False
+    capture = capturing(ScriptedSource())
+    owner.wait_for(lambda: owner.told == ["idle"])
+    capture.wake()
+    owner.wait_for(lambda: owner.told == ["idle", "idle"])
+    assert not capture.join(0.05)
+    assert owner.told == ["idle", "idle"]
+
+
 def test_a_source_wanted_while_going_idle_is_opened_at_once(
     owner: Owner, capturing: Callable[[Source], Capture]
 ) -> None:

@@ -175,7 +175,7 @@ class DemoSource(Source):
         self._pacer.restart()
 
     def read(self, wanted: bool = True) -> Picture | None:
-        """Return the next frame when its time has come, drawn when someone looks; None after a second."""
+        """Return the next frame when its time has come, drawn when someone looks; None if it is far off."""
         if self._scene is None:
             raise SourceError("the demo is not open")
         if not self._pacer.wait_until(self._number / self._fps):

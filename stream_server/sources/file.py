@@ -65,7 +65,7 @@ class FileSource(Source):
         self._pacer.restart()
 
     def read(self, wanted: bool = True) -> Picture | None:
-        """Return the next picture when its time has come; None when it has not within a second."""
+        """Return the next picture when its time has come; None when that is not soon."""
         # Who will keep the last picture must have decoded it, also when nobody looked before.
         wanted = wanted or self._at_end == "hold"
         while not self._due:

@@ -33,8 +33,8 @@ class _Pictures(Protocol):
     def rejected(self) -> int:
         """How many of its parts were no usable JPEG."""
 
-    def wait(self) -> None:
-        """Wait until the camera may be asked for the next picture."""
+    def wait(self) -> bool:
+        """Wait, but not long, until the camera may be asked for the next picture; return whether it may."""
 
     def read(self) -> Picture | None:
         """Return the next picture, None when there is nothing new. Raises SourceError, TimeoutError."""
@@ -51,6 +51,8 @@ class HttpSource(Source):
         self._client = CameraClient(config.source, _credentials(config), verify_tls=config.verify_tls)
         self._pictures: _Pictures | None = None
         self._first: Picture | None = None
+        self._newest: Picture | None = None
+        self._was_wanted = True
 
     @property
     def decode_errors(self) -> int:
@@ -76,12 +78,20 @@ class HttpSource(Source):
         )
 
     def read(self, wanted: bool = True) -> Picture | None:
-        """Return the next picture."""
+        """Return the next picture, None when it is still the same; to who comes to look that one is new."""
+        picture = self._next()
+        self._newest = picture or self._newest
+        is_new = picture is not None or (wanted and not self._was_wanted)
+        self._was_wanted = wanted
+        return self._newest if is_new else None
+
+    def _next(self) -> Picture | None:
         assert self._pictures is not None
         if self._first is not None:
             picture, self._first = self._first, None
             return picture
-        self._pictures.wait()
+        if not self._pictures.wait():
+            return None
         self._client.allow(self._config.read_timeout_s)
         try:
             return self._pictures.read()
@@ -113,8 +123,9 @@ class _MjpegStream:
     def rejected(self) -> int:
         return self._parser.rejected + self._without_size
 
-    def wait(self) -> None:
+    def wait(self) -> bool:
         """The camera sets the pace."""
+        return True
 
     def read(self) -> Picture:
         while True:

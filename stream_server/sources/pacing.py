@@ -7,7 +7,7 @@ import time
 
 from stream_server.errors import SourceError
 
-SLICE_S = 1.0
+SLICE_S = 0.5
 """A wait is cut into pieces of this length, so that a slow source still shows that it lives."""
 
 

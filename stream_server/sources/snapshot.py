@@ -10,6 +10,7 @@ from stream_server.frames import Picture
 from stream_server.jpeg import picture_of
 from stream_server.sources.http_client import CameraClient
 from stream_server.sources.mjpeg import MAX_PART_BYTES
+from stream_server.sources.pacing import SLICE_S
 
 DEFAULT_FPS = 2.0
 """Polls per second where the configuration says none: what a still camera's small web server stands, and
@@ -30,11 +31,16 @@ class SnapshotPoller:
         self.description = f"JPEG snapshots ({fps or DEFAULT_FPS:g}/s)"
         self.rejected = 0
 
-    def wait(self) -> None:
-        """Wait until it is time to ask again."""
-        if self._answer is None:
-            self._client.pause(self._due - time.monotonic())
-            self._due = max(self._due + self._interval_s, time.monotonic())
+    def wait(self) -> bool:
+        """Wait until it is time to ask again, but no longer than SLICE_S; return whether it is."""
+        if self._answer is not None:
+            return True
+        wait_s = self._due - time.monotonic()
+        self._client.pause(min(wait_s, SLICE_S))
+        if wait_s > SLICE_S:
+            return False
+        self._due = max(self._due + self._interval_s, time.monotonic())
+        return True
 
     def read(self) -> Picture | None:
         """Return the picture, None when it is still the one before. Raises SourceError, TimeoutError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import threading
 import time
@@ -12,24 +11,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import children
+
 SETTLE_WITHIN_S = 5.0
 
 
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind() -> Iterator[None]:
     """Fail a test whose threads, children, descriptors or shared-memory segments outlive it by 5 s."""
-    threads, descriptors, segments = set(threading.enumerate()), _descriptors(), _segments()
+    before = set(threading.enumerate()), children(), _descriptors(), _segments()
     yield
     until = time.monotonic() + SETTLE_WITHIN_S
-    while (left := _left_over(threads, descriptors, segments)) and time.monotonic() < until:
+    while (left := _left_over(*before)) and time.monotonic() < until:
         gc.collect()
         threading.Event().wait(0.02)
     assert not left, f"left behind: {left}"
 
 
-def _left_over(threads: set[threading.Thread], descriptors: set[str], segments: set[str]) -> list[str]:
+def _left_over(
+    threads: set[threading.Thread], processes: set[int], descriptors: set[str], segments: set[str]
+) -> list[str]:
     left = [f"thread {thread.name}" for thread in threading.enumerate() if thread not in threads]
-    left += [f"process {child.pid}" for child in multiprocessing.active_children()]
+    left += [f"process {pid}" for pid in children() - processes]
     left += [f"segment {name}" for name in _segments() - segments]
     if len(now := _descriptors()) > len(descriptors):
         left += [f"descriptor {name}" for name in now - descriptors]

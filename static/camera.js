@@ -5,10 +5,12 @@ const picture = document.getElementById("picture");
 const state = document.getElementById("state");
 const rows = document.getElementById("detections");
 const nothing = document.getElementById("nothing");
+const save = document.getElementById("save");
 
 function playOverlay() {
   const overlay = camera.querySelector("input[name=overlay]:checked").value;
   play(picture, `${picture.dataset.stream}?overlay=${overlay}`);
+  save.search = `?overlay=${overlay}`;
 }
 
 function row({ label, score, track_id }) {

@@ -1,0 +1,219 @@
+"""The pages in a real browser: the picture moves, the boxes are on it, and nothing complains."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+from detector.detections import BGRImage
+from stream_server.annotate import class_colour
+from tests.cameras.http import HTTPCamera
+from tests.needs import need, need_module
+from tests.server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WITHIN_MS = 15_000
+EXACT_PX = 8
+"""How far a line may be from the API's newest box: the picture is up to an analysed frame older or newer."""
+LIVE_PX = 40
+"""The same for a box that the tracker carried on from there."""
+MOVES = """
+async (selector) => {
+  const image = document.querySelector(selector);
+  const context = new OffscreenCanvas(160, 90).getContext("2d", {willReadFrequently: true});
+  const look = () => {
+    context.drawImage(image, 0, 0, 160, 90);
+    return context.getImageData(0, 0, 160, 90).data;
+  };
+  while (!image.naturalWidth) await new Promise((next) => setTimeout(next, 50));
+  const first = look();
+  for (;;) {
+    await new Promise((next) => setTimeout(next, 100));
+    const now = look();
+    let changed = 0;
+    for (let i = 0; i < now.length; i += 4) if (Math.abs(now[i] - first[i]) > 24) changed++;
+    if (changed > 100) return changed;
+  }
+}
+"""
+PICTURE = """
+async (image) => {
+  while (!image.naturalWidth) await new Promise((next) => setTimeout(next, 50));
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  return canvas.toDataURL("image/png").split(",")[1];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A demo that is analysed, and a camera that nobody can reach."""
+    with HTTPCamera() as gone:
+        lost = gone.url
+    with Server(
+        "--set", "cameras.demo={source: 'demo:', width: 1280, height: 720, fps: 8}",
+        "--set", f"cameras.lost={{source: '{lost}', detect: {{enabled: false}}}}",
+        "--set", "detector.workers=1",
+    ) as server:  # fmt: skip
+        server.wait_for_camera(lambda info: "cat" in info["objects"], 30)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = need("chromium")
+    playwright = need_module("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab; what it complains about fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WITHIN_MS)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def _picture(page: Page) -> BGRImage:
+    """Return what the camera's page shows now, at the stream's size."""
+    png = base64.b64decode(page.locator("#picture").evaluate(PICTURE))
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return np.asarray(image, np.uint8)
+
+
+def _sides(image: BGRImage, found: dict[str, Any], reach_px: int) -> list[float]:
+    """Return, for each side of a box, along which part of its middle half a line of its colour is seen."""
+    is_line = np.abs(image.astype(int) - class_colour(found["class_id"])).max(axis=2) < 60
+    x_min, y_min, x_max, y_max = (round(found["box"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
+    columns = slice((3 * x_min + x_max) // 4, (x_min + 3 * x_max) // 4)
+    rows = slice((3 * y_min + y_max) // 4, (y_min + 3 * y_max) // 4)
+    horizontal = [
+        is_line[max(0, y - reach_px) : y + reach_px, columns].any(axis=0).mean() for y in (y_min, y_max)
+    ]
+    vertical = [is_line[rows, max(0, x - reach_px) : x + reach_px].any(axis=1).mean() for x in (x_min, x_max)]
+    return [float(part) for part in (*horizontal, *vertical)]
+
+
+def _cat(server: Server) -> dict[str, Any]:
+    detections = server.get("/api/v1/cameras/demo/detections").json["detections"]
+    return next(found for found in detections if found["label"] == "cat")
+
+
+def _wait_for_box(page: Page, server: Server, *, shown: bool, reach_px: int = EXACT_PX) -> None:
+    """Look until the cat's box is on the picture, or is not."""
+    sides: list[float] = []
+    for _ in range(100):
+        sides = _sides(_picture(page), _cat(server), reach_px)
+        if (min(sides) > 0.8) if shown else (max(sides) < 0.3):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"the box is {'not ' if shown else ''}on the picture: {sides}")
+
+
+def test_pictures_move_on_the_page_of_all_cameras(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    assert page.evaluate(MOVES, '[data-camera="demo"] img') > 100
+    page.get_by_text("1 of 2 online").wait_for()
+    page.locator('[data-camera="demo"] .found', has_text="cat").wait_for()
+    page.locator('[data-camera="lost"] .found', has_text="connection refused").wait_for()
+
+
+def test_camera_is_one_click_away(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    page.locator('[data-camera="demo"]').click()
+    page.wait_for_url(f"{server.url}/cameras/demo")
+    assert page.title() == "demo · stream-server"
+
+
+def test_picture_moves_and_the_boxes_are_on_it(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/cameras/demo")
+    assert page.evaluate(MOVES, "#picture") > 100
+    page.get_by_label("Exact boxes").check()
+    page.wait_for_function("document.getElementById('picture').src.endsWith('overlay=exact')")
+    _wait_for_box(page, server, shown=True)
+
+
+def test_overlay_switch_takes_the_boxes_away_and_back(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/cameras/demo")
+    assert page.get_by_label("Live boxes").is_checked()
+    _wait_for_box(page, server, shown=True, reach_px=LIVE_PX)
+    page.get_by_label("No boxes").check()
+    _wait_for_box(page, server, shown=False)
+    page.get_by_label("Live boxes").check()
+    _wait_for_box(page, server, shown=True, reach_px=LIVE_PX)
+
+
+def test_picture_is_saved_as_it_is_shown(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/cameras/demo")
+    page.get_by_label("No boxes").check()
+    href = page.get_by_text("Save picture").get_attribute("href") or ""
+    assert href.endswith("/cameras/demo/snapshot.jpg?overlay=none")
+
+
+def test_detections_and_facts_are_filled_in(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/cameras/demo")
+    page.locator("#detections td", has_text="cat").wait_for()
+    page.locator("#detections td", has_text="%").first.wait_for()
+    assert page.locator("#nothing").is_hidden()
+    page.locator("[data-fact=size]", has_text="1280 × 720").wait_for()
+    page.locator("[data-fact=viewers]", has_text="1").wait_for()
+    assert page.locator("#state").inner_text() == "online"
+    stream = f"{server.url}/cameras/demo/stream.mjpg"
+    assert page.get_by_label("Stream, for any page").input_value() == f'<img src="{stream}">'
+
+
+def test_lost_camera_says_why(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/cameras/lost")
+    page.locator("#state", has_text="connection refused").wait_for()
+    page.wait_for_function("document.getElementById('picture').naturalWidth > 0")
+
+
+def test_leaving_a_page_frees_its_viewer(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/cameras/demo")
+    server.wait_for_camera(lambda info: info["viewers"] == 1, 5)
+    page.goto("about:blank")
+    server.wait_for_camera(lambda info: info["viewers"] == 0, 3)
+
+
+def test_returning_by_the_back_button_shows_the_picture_again(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    page.goto(f"{server.url}/cameras/demo")
+    page.go_back()
+    assert page.evaluate(MOVES, '[data-camera="demo"] img') > 100
+
+
+@pytest.mark.parametrize("path", ["/", "/cameras/demo", "/cameras/lost"])
+def test_narrow_phone_needs_no_sideways_scrolling(page: Page, server: Server, path: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(server.url + path)
+    page.locator(".state").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320

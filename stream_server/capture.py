@@ -18,6 +18,8 @@ from stream_server.sources.base import Source
 log = logging.getLogger(__name__)
 
 RETRY_S = (1.0, 60.0)
+WEBCAM_RETRY_S = (1.0, 4.0)
+"""Looking for a webcam costs nothing, and it is back within 5 s of being plugged in."""
 AUTH_RETRY_S = (375.0, 3000.0)
 """5 min to 1 h, spread included: cameras lock accounts after a few wrong passwords."""
 STABLE_S = 10.0
@@ -84,7 +86,7 @@ class Capture:
         self._predecessor = predecessor
         self._wake = threading.Event()
         self._source: Source | None = None
-        self._retry = Backoff(*RETRY_S)
+        self._retry = Backoff(*(WEBCAM_RETRY_S if config.url.kind == "webcam" else RETRY_S))
         self._auth_retry = Backoff(*AUTH_RETRY_S)
         self._was_stable = False
         self._busy_since = 0.0

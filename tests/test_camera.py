@@ -26,10 +26,12 @@ from stream_server.frames import EncodedFrame, Frame, Picture
 from stream_server.secrets import RedactingFormatter
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
+from stream_server.sources.webcam import WebcamSource
 from stream_server.streams import Variant, Viewer
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
 from tests.cameras.videofile import number_of, write_numbered
+from tests.cameras.webcam import Bench, FakeWebcam, jpeg_of, sees_fake_webcams
 from tests.clocks import FakeClock
 from tests.leaks import wait_until
 from tests.relay import Relay
@@ -578,6 +580,30 @@ def test_a_file_to_be_held_keeps_its_last_picture(tmp_path: Path) -> None:
         frames = watched.wait_for_frames(6)
         assert [number_of(frame.image) for frame in frames] == [0, 1, 2, 3, 4, 4]
         assert watched.camera.is_online
+
+
+# T11: a webcam that is unplugged.
+
+
+@sees_fake_webcams
+def test_an_unplugged_webcam_returns_under_another_number_and_is_never_mistaken(tmp_path: Path) -> None:
+    bench, clock = Bench(tmp_path), FakeClock()
+    logging.getLogger().addHandler(logging.NullHandler())  # in the child process nothing else takes the log
+    ours = FakeWebcam(bench, serial="ours", frames=[jpeg_of(200)]).plug(0)
+    with running(lambda config: WebcamSource(config, bench.webcams), clock, source="0") as watched:
+        watched.wait_for_state("online")
+        ours.unplug()
+        watched.wait_for_state("offline")
+        FakeWebcam(bench, serial="other", port="1-7", frames=[jpeg_of(40)]).plug(0)
+        clock.advance(600, sleepers=1)
+        clock.wait_for_sleepers(1)
+        assert watched.camera.reason == "HD Webcam is unplugged"
+        ours.plug(2, port="2-4")
+        plugged_at = clock.now()
+        clock.wake_next()
+        watched.wait_for_state("online")
+        assert clock.now() - plugged_at <= 5
+        assert {int(frame.image[0, 0, 0]) // 10 for frame in watched.frames} == {20}
 
 
 # On demand.

@@ -166,6 +166,15 @@ def test_a_refused_source_is_tried_after_growing_pauses(
     assert source.closed == source.tries == 9
 
 
+def test_a_webcam_is_back_within_five_seconds_of_being_plugged_in(clock: FakeClock, owner: Owner) -> None:
+    capture = Capture("front", SourceConfig(source="0"), lambda _: Failing(REFUSED), owner, clock)
+    capture.start()
+    clock.advance(600, sleepers=1)
+    capture.abandon()
+    assert capture.join(WITHIN_S)
+    assert max(pause or 0 for pause in owner.retries) * 1.2 < 5
+
+
 def test_the_time_a_try_took_is_part_of_the_pause(
     clock: FakeClock, owner: Owner, capturing: Callable[[Source], Capture]
 ) -> None:

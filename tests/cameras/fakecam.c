@@ -87,13 +87,13 @@ static void read_config(struct handle *h) {
 }
 
 /* Returns -2 if `path` is no fake camera. */
-static int open_camera(const char *path) {
+static int open_camera(const char *path, int flags) {
     char folder[PATH_MAX];
     if (!path || snprintf(folder, sizeof folder, "%s.d", path) >= (int)sizeof folder) return -2;
     if (!has(folder, "config")) return -2;
     if (has(folder, "gone")) return errno = ENODEV, -1;
     if (has(folder, "denied")) return errno = EACCES, -1;
-    int fd = REAL(open64)(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    int fd = REAL(open64)(path, O_RDWR | O_CLOEXEC | (flags & O_NONBLOCK));
     if (fd < 0) return -1;
     pthread_mutex_lock(&lock);
     struct handle *h = NULL;
@@ -115,7 +115,7 @@ static int open_camera(const char *path) {
         va_start(arguments, flags);                                                                             \
         mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;                          \
         va_end(arguments);                                                                                      \
-        int fd = open_camera(path);                                                                             \
+        int fd = open_camera(path, flags);                                                                      \
         return fd != -2 ? fd : REAL(name)(path, flags, mode);                                                   \
     }
 OPEN(open)
@@ -124,9 +124,12 @@ OPEN(open64)
 /* One byte in the pipe for each picture that is due. */
 static void *tick(void *argument) {
     struct handle *h = argument;
-    struct timespec pause = {0, 1000000000L / (h->fps ? h->fps : 30)};
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
     while (h->streaming) {
-        nanosleep(&pause, NULL);
+        due.tv_nsec += 1000000000L / (h->fps ? h->fps : 30);
+        if (due.tv_nsec >= 1000000000L) due.tv_sec++, due.tv_nsec -= 1000000000L;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
         if (has(h->folder, "gone") || !has(h->folder, "config") || !has(h->folder, "frozen"))
             if (write(h->fd, "", 1) < 0) continue; /* full: nobody reads */
     }

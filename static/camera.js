@@ -1,7 +1,7 @@
-import { play, poll, showState } from "./poll.js";
+import { poll, showState } from "./poll.js";
 
 const camera = document.querySelector(".camera");
-const picture = document.getElementById("picture");
+const player = camera.querySelector("stream-camera");
 const state = document.getElementById("state");
 const rows = document.getElementById("detections");
 const nothing = document.getElementById("nothing");
@@ -9,7 +9,7 @@ const save = document.getElementById("save");
 
 function playOverlay() {
   const overlay = camera.querySelector("input[name=overlay]:checked").value;
-  play(picture, `${picture.dataset.stream}?overlay=${overlay}`);
+  player.setAttribute("overlay", overlay);
   save.search = `?overlay=${overlay}`;
 }
 

@@ -39,6 +39,20 @@ def _check_name(name: object) -> str:
 CameraName = Annotated[str, BeforeValidator(_check_name)]
 
 
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
+
+
+def _check_origin(origin: object) -> str:
+    """Return the origin, as browsers send it."""
+    text = str(origin).lower().rstrip("/")
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("expected scheme and host of a site, e.g. https://home.example:8123, or '*'")
+    return text
+
+
+Origin = Annotated[str, BeforeValidator(_check_origin)]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -191,6 +205,14 @@ class ServerConfig(_Model):
     max_viewers_per_camera: int | None = Field(None, ge=1, description="The same for each camera.")
     max_viewers_per_address: int | None = Field(
         None, ge=1, description="The same for each client address; all behind one proxy share one."
+    )
+    max_websockets: int = Field(
+        16, ge=1, le=256, description="WebSockets open at once, each with a thread of its own; more get 503."
+    )
+    embed_origins: tuple[Origin, ...] = Field(
+        (),
+        description="Other sites whose pages may show the player, e.g. `[https://home.example:8123]`; `'*'`: "
+        "all. Default: none; a plain `<img>` works everywhere.",
     )
 
 

@@ -50,6 +50,7 @@ class Engine:
             )
             for name, camera in config.cameras.items()
         }
+        self.websockets = threading.BoundedSemaphore(config.server.max_websockets)
         self._stop = threading.Event()
         self._admission = threading.Lock()  # makes counting the viewers and adding one a single step
         self._closing = threading.Lock()  # the second close waits for the first
@@ -87,6 +88,11 @@ class Engine:
                 self._watchdog.join(CLOSE_WITHIN_S)
             if self.pool:
                 self.pool.close()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether all who watch are to go."""
+        return self._stop.is_set()
 
     @property
     def viewers(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,6 +20,7 @@ class Latest(Generic[T]):
         self._item: T | None = None
         self._version = 0
         self._closed = False
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def item(self) -> T | None:
@@ -35,7 +37,7 @@ class Latest(Generic[T]):
         with self._changed:
             self._item = item
             self._version += 1
-            self._changed.notify_all()
+            self._tell()
 
     def clear(self) -> None:
         """Forget the item: it is too old to be shown."""
@@ -46,7 +48,22 @@ class Latest(Generic[T]):
         """Wake everyone who waits; nothing comes any more."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._tell()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called with each item and at the end, by who puts or closes; it must be quick."""
+        with self._changed:
+            self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Call `listener` no more: not even a call under way elsewhere goes on after this."""
+        with self._changed:
+            self._listeners.remove(listener)
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        for listener in self._listeners:
+            listener()
 
     def wait_newer(self, seen: int, timeout_s: float) -> tuple[int, T | None]:
         """Return (version, item) once the version differs from `seen`.

@@ -73,7 +73,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._listener_fd}",
             "workers": 1,
             "worker_class": _Worker,
-            "threads": server.threads,
+            "threads": server.threads + server.max_websockets,
             "worker_connections": server.max_viewers + 1000,
             "timeout": 30,
             "graceful_timeout": STOP_WITHIN_S,

@@ -158,7 +158,7 @@ def test_picture_moves_and_the_boxes_are_on_it(page: Page, server: Server) -> No
     page.goto(f"{server.url}/cameras/demo")
     assert page.evaluate(MOVES, "#picture") > 100
     page.get_by_label("Exact boxes").check()
-    page.wait_for_function("document.getElementById('picture').src.endsWith('overlay=exact')")
+    page.locator("stream-camera[overlay=exact]").wait_for()
     _wait_for_box(page, server, shown=True)
 
 

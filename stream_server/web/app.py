@@ -14,7 +14,7 @@ from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
 from stream_server.config import explain_errors
 from stream_server.engine import Engine
 from stream_server.errors import EncodeError, ImageError, LimitError
-from stream_server.web import api, health, metrics, pages, streaming
+from stream_server.web import api, embed, health, metrics, pages, streaming, wall
 from stream_server.web.current import KEY
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
@@ -26,9 +26,11 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     DetectorError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'self'"
+)
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
-    "frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -41,7 +43,7 @@ def create_app(engine: Engine) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
-    for module in (pages, streaming, api, health, metrics):
+    for module in (pages, streaming, embed, wall, api, health, metrics):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:
@@ -61,6 +63,9 @@ def _resources() -> Path:
 def _add_headers(response: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    policy = " ".join((CONTENT_POLICY, *embed.framing_sites()))
+    response.headers.setdefault("Content-Security-Policy", policy)
+    embed.share(response)
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response

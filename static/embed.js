@@ -1,0 +1,329 @@
+// A camera's live picture in any page:
+//
+//   <script src="http://server:8080/static/embed.js" data-camera="front"></script>   where the script stands, or
+//   <stream-camera camera="front" overlay="none" fps="5"></stream-camera>            once the script was loaded.
+//
+// Attributes (data-… at the script): camera, overlay, fps, quality, labels, caption as in the stream's URL, and
+// width: pixels, "full" for the camera's own; without it what is sharp at the size shown. It plays while it can be
+// seen. A stream that fails or stalls is opened again, the next way if this one never worked: MJPEG, then a WebSocket
+// (the first way where a page shows more than four cameras: browsers open six connections to a server, a WebSocket
+// carries all cameras), then snapshots. Pages of other sites need `server.embed_origins`, else they get snapshots.
+(() => {
+  const script = document.currentScript;
+  const home = new URL("..", script.src).href;
+  const WISHES = ["overlay", "fps", "quality", "labels", "caption"];
+  const ATTRIBUTES = ["camera", "server", "width", ...WISHES];
+  const WIDTHS = [320, 640, 960, 1280, 1920];
+  const MAX_STREAMS = 4;
+  const STALLED_MS = 12000; // the server sends a picture again after 5 s without a newer one
+  const WORKED_MS = 10000;
+  const WAIT_MS = [500, 8000]; // before the next try: doubling from the first to the last
+  const SNAPSHOT_EVERY_MS = 1000;
+  const SNAPSHOTS_FOR_MS = 30000; // until the better ways are tried again
+  const HEADER_BYTES = 16; // of a picture on the wall; see stream_server/web/wall.py
+
+  // Waits, at most until `signal` aborts; never rejects.
+  const pause = (ms, signal) => new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
+
+  // The ways to get pictures: each shows them until it ends, rejects when it fails, stops when `signal` aborts.
+
+  async function mjpeg(camera, signal) {
+    const answer = await fetch(camera.url("stream.mjpg"), { signal, cache: "no-store" });
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    const reader = answer.body.getReader();
+    let bytes = new Uint8Array(0);
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const parts = cutParts(concat(bytes, value));
+      bytes = parts.rest;
+      if (parts.newest) await camera.show(new Blob([parts.newest], { type: "image/jpeg" }));
+    }
+  }
+
+  function concat(first, second) {
+    const whole = new Uint8Array(first.length + second.length);
+    whole.set(first);
+    whole.set(second, first.length);
+    return whole;
+  }
+
+  // Returns the newest whole picture in a multipart stream's bytes, if any, and what follows it.
+  function cutParts(bytes) {
+    let newest = null;
+    for (;;) {
+      const head = new TextDecoder("latin1").decode(bytes.subarray(0, 2048));
+      const start = head.indexOf("\r\n\r\n") + 4;
+      const length = Number(/content-length: *(\d+)/i.exec(head.slice(0, start))?.[1]);
+      if (start < 4 || !(bytes.length >= start + length)) return { newest, rest: bytes };
+      newest = bytes.subarray(start, start + length);
+      bytes = bytes.subarray(start + length);
+    }
+  }
+
+  async function snapshots(camera, signal) {
+    const until = performance.now() + SNAPSHOTS_FOR_MS;
+    while (performance.now() < until && !signal.aborted) {
+      await camera.load(camera.url("snapshot.jpg", { t: Date.now() }));
+      await pause(SNAPSHOT_EVERY_MS, signal);
+    }
+  }
+
+  function websocket(camera, signal) {
+    return new Promise((resolve, reject) => {
+      const wall = Wall.of(camera.server);
+      const number = wall.join(camera, resolve, reject);
+      signal.addEventListener("abort", () => { wall.leave(number); resolve(); }, { once: true });
+    });
+  }
+
+  // The one WebSocket over which a page gets the pictures of all its cameras.
+  class Wall {
+    static #walls = new Map();
+    static #next = 1;
+    #guests = new Map();
+    #heardAt = performance.now();
+    #asks = 0;
+
+    // Returns the wall of a server, a new one where it is silent: its connection may be gone without a word.
+    static of(server) {
+      const old = Wall.#walls.get(server);
+      if (old && performance.now() - old.#heardAt < STALLED_MS / 2) return old;
+      old?.#end(new Error("the server is silent"));
+      return new Wall(server);
+    }
+
+    constructor(server) {
+      const url = new URL("api/v1/wall", server);
+      url.protocol = url.protocol.replace("http", "ws");
+      Wall.#walls.set(server, this);
+      this.server = server;
+      this.socket = new WebSocket(url);
+      this.socket.binaryType = "arraybuffer";
+      this.socket.onopen = () => this.#ask();
+      this.socket.onmessage = ({ data }) => this.#take(data);
+      this.socket.onclose = ({ reason }) => this.#end(new Error(reason || "the connection ended"));
+    }
+
+    join(camera, resolve, reject) {
+      const number = Wall.#next++;
+      this.#guests.set(number, { camera, resolve, reject });
+      this.#ask();
+      return number;
+    }
+
+    leave(number) {
+      if (!this.#guests.delete(number)) return;
+      if (this.#guests.size) this.#ask();
+      else this.#end();
+    }
+
+    // Tells the server who is here, once for all who come or leave at the same time.
+    async #ask() {
+      const asks = ++this.#asks;
+      await null;
+      if (asks !== this.#asks || this.socket.readyState !== WebSocket.OPEN) return;
+      const cameras = [...this.#guests].map(([id, { camera }]) => ({ id, camera: camera.camera, ...camera.wishes() }));
+      this.socket.send(JSON.stringify({ cameras }));
+    }
+
+    async #take(data) {
+      this.#heardAt = performance.now();
+      if (typeof data === "string") {
+        const number = JSON.parse(data).ended;
+        this.#guests.get(number)?.resolve();
+        this.leave(number);
+        return;
+      }
+      const number = new DataView(data).getUint32(0);
+      const jpeg = new Blob([new Uint8Array(data, HEADER_BYTES)], { type: "image/jpeg" });
+      await this.#guests.get(number)?.camera.show(jpeg).catch(() => {}); // a broken one: the next may be whole
+      if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ ack: number }));
+    }
+
+    #end(error) {
+      if (Wall.#walls.get(this.server) === this) Wall.#walls.delete(this.server);
+      this.socket.onclose = null;
+      this.socket.close();
+      for (const { reject } of this.#guests.values()) reject(error);
+      this.#guests.clear();
+    }
+  }
+
+  class StreamCamera extends HTMLElement {
+    static observedAttributes = ATTRIBUTES;
+    #image = null;
+    #playing = null; // the AbortController of what plays now
+    #isInView = false;
+    #width = null;
+    #shownAt = 0;
+    #restart = 0;
+    #update = () => this.#play(this.isConnected && this.#isInView && !document.hidden);
+    #pause = () => this.#play(false);
+    #view = new IntersectionObserver((entries) => {
+      this.#isInView = entries.at(-1).isIntersecting;
+      this.#update();
+    }, { rootMargin: "200px" });
+    #size = new ResizeObserver(() => {
+      if (this.#playing && this.wishes().width !== this.#width) this.#playAnew(300);
+    });
+
+    get camera() { return this.getAttribute("camera"); }
+    get server() { return new URL(this.getAttribute("server") ?? home, document.baseURI).href; }
+
+    connectedCallback() {
+      this.#image ??= this.querySelector("img") ?? this.#makeImage();
+      document.addEventListener("visibilitychange", this.#update);
+      addEventListener("pagehide", this.#pause);
+      addEventListener("pageshow", this.#update);
+      this.#view.observe(this);
+      this.#size.observe(this);
+    }
+
+    disconnectedCallback() {
+      document.removeEventListener("visibilitychange", this.#update);
+      removeEventListener("pagehide", this.#pause);
+      removeEventListener("pageshow", this.#update);
+      this.#view.disconnect();
+      this.#size.disconnect();
+      this.#play(false);
+    }
+
+    attributeChangedCallback() { if (this.#playing) this.#playAnew(0); }
+
+    #makeImage() {
+      const image = new Image(1280, 720);
+      image.alt = `Live picture of ${this.camera}`;
+      this.append(image);
+      return image;
+    }
+
+    // What is asked of the server, by the names of its parameters.
+    wishes() {
+      const wishes = {};
+      for (const name of WISHES) if (this.hasAttribute(name)) wishes[name] = this.getAttribute(name);
+      const width = this.getAttribute("width") ?? this.#sharpWidth();
+      if (width !== "full") wishes.width = Number(width);
+      return wishes;
+    }
+
+    #sharpWidth() {
+      const pixels = this.clientWidth * devicePixelRatio;
+      return WIDTHS.find((width) => width >= 0.95 * pixels) ?? WIDTHS.at(-1);
+    }
+
+    url(file, more) {
+      const query = new URLSearchParams({ ...this.wishes(), ...more });
+      return new URL(`cameras/${encodeURIComponent(this.camera)}/${file}?${query}`, this.server).href;
+    }
+
+    // Shows a JPEG; resolves when it is there to be seen, so that who sends waits for who shows.
+    async show(jpeg) {
+      const url = URL.createObjectURL(jpeg);
+      try {
+        await this.load(url);
+      } finally {
+        URL.revokeObjectURL(url);
+      }
+    }
+
+    async load(url) {
+      this.#image.src = url;
+      await this.#image.decode(); // rejects for what is no picture, or when another is loaded meanwhile
+      this.#shownAt = performance.now();
+      this.dataset.state = "live";
+    }
+
+    #playAnew(afterMs) {
+      clearTimeout(this.#restart);
+      this.#restart = setTimeout(() => { this.#play(false); this.#update(); }, afterMs);
+    }
+
+    #play(wanted) {
+      if (wanted === Boolean(this.#playing)) return;
+      this.#playing?.abort();
+      this.#playing = wanted ? new AbortController() : null;
+      if (wanted && this.camera) this.#run(this.#playing.signal);
+    }
+
+    async #run(signal) {
+      const crowded = document.querySelectorAll("stream-camera").length > MAX_STREAMS;
+      const ways = crowded ? [websocket, snapshots] : [mjpeg, websocket, snapshots];
+      this.#width = this.wishes().width;
+      let [rank, waitMs] = [0, WAIT_MS[0]];
+      while (!signal.aborted) {
+        const workedMs = await this.#try(ways[rank], signal);
+        await pause(waitMs, signal);
+        if (signal.aborted) return;
+        if (workedMs > WORKED_MS) {
+          [rank, waitMs] = [0, WAIT_MS[0]];
+        } else {
+          this.dataset.state = "lost";
+          waitMs = Math.min(2 * waitMs, WAIT_MS[1]);
+          if (await this.#answers(signal)) rank = (rank + 1) % ways.length;
+        }
+      }
+    }
+
+    // Plays one way until it fails or stalls; returns for how long it showed pictures.
+    async #try(way, signal) {
+      const began = performance.now();
+      const attempt = new AbortController();
+      const stop = () => attempt.abort();
+      const watchdog = setInterval(() => {
+        if (performance.now() - Math.max(began, this.#shownAt) > STALLED_MS) stop();
+      }, 1000);
+      signal.addEventListener("abort", stop, { once: true });
+      try {
+        await way(this, attempt.signal);
+      } catch {
+        // Whatever it was: tried again, or another way.
+      }
+      stop();
+      clearInterval(watchdog);
+      signal.removeEventListener("abort", stop);
+      return this.#shownAt - began;
+    }
+
+    // Whether the server can be reached at all: if it cannot, no way is to blame.
+    async #answers(signal) {
+      try {
+        await fetch(new URL("healthz", this.server), { mode: "no-cors", cache: "no-store", signal });
+        return true;
+      } catch {
+        return false;
+      }
+    }
+  }
+
+  function addStyle() {
+    const sheet = new CSSStyleSheet(); // unlike a <style> element, no page's security policy forbids it
+    sheet.replaceSync(`
+      :where(stream-camera) { display: block; position: relative; }
+      :where(stream-camera > img) { display: block; width: 100%; height: auto; object-fit: contain; background: #0e1216; }
+      :where(stream-camera[data-state=lost] > img) { opacity: .4; }
+      :where(stream-camera[data-state=lost])::after { content: "No picture, trying again"; position: absolute; inset: 0;
+        display: grid; place-content: center; padding: 1em; text-align: center; color: #fff; text-shadow: 0 0 4px #000, 0 0 2px #000; }
+    `);
+    document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+  }
+
+  if (!customElements.get("stream-camera")) {
+    addStyle();
+    customElements.define("stream-camera", StreamCamera);
+  }
+  if (script.dataset.camera) {
+    const element = document.createElement("stream-camera");
+    element.setAttribute("server", home);
+    for (const name of ATTRIBUTES) if (name in script.dataset) element.setAttribute(name, script.dataset[name]);
+    script.after(element);
+  }
+})();

@@ -1,0 +1,36 @@
+"""`/embed/<camera>`: a page with nothing but the live picture, and which other sites may show it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, render_template, request
+
+from stream_server.web.current import engine, pipeline
+from stream_server.web.streaming import StreamQuery
+
+blueprint = Blueprint("embed", __name__)
+
+
+@blueprint.get("/embed/<camera>")
+def page(camera: str) -> Response:
+    """Show one camera, as the query asks (see `StreamQuery`), and nothing else."""
+    name = pipeline(camera).name
+    query = StreamQuery.model_validate(request.args.to_dict())
+    wishes = query.model_dump(mode="json", exclude_none=True)
+    wishes = {key: str(value).lower() for key, value in wishes.items()}
+    return Response(render_template("embed.html", camera=name, wishes=wishes))
+
+
+def framing_sites() -> tuple[str, ...]:
+    """Return the other sites that may show the current page in a frame: where clicks do no harm."""
+    return engine().config.server.embed_origins if request.blueprint == blueprint.name else ()
+
+
+def share(response: Response) -> None:
+    """Let scripts of the sites in `server.embed_origins` read the answer (CORS, fetch.spec.whatwg.org)."""
+    allowed = engine().config.server.embed_origins
+    origin = request.headers.get("Origin")
+    if not allowed:
+        return
+    response.headers.add("Vary", "Origin")
+    if origin is not None and ("*" in allowed or origin in allowed):
+        response.headers["Access-Control-Allow-Origin"] = origin

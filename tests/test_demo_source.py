@@ -80,7 +80,7 @@ def test_interrupt_ends_a_wait() -> None:
         timer = threading.Timer(0.05, source.interrupt)
         timer.start()
         started = time.monotonic()
-        with pytest.raises(SourceError):
+        with pytest.raises(SourceError, match=r"^interrupted$"):
             source.read()
         assert time.monotonic() - started < 1
         timer.join()

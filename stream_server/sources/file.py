@@ -33,7 +33,6 @@ FORMATS = {
 """FFmpeg's demuxer for each suffix. Named, not guessed: a playlist called .mp4 would be followed anywhere."""
 
 HOLD_EVERY_S = 1.0
-_MAX_LAG_S = 1.0
 
 
 class FileSource(Source):
@@ -73,7 +72,7 @@ class FileSource(Source):
                 return self._read_held(self._hold_at)
             self._decode_next(wanted)
         position_s, frame = self._due[0]
-        if self._is_realtime and not self._wait_until(position_s):
+        if self._is_realtime and not self._pacer.keep_up(position_s):
             return None
         self._pacer.check()
         self._due.popleft()
@@ -97,13 +96,6 @@ class FileSource(Source):
         self.description = f"{video.decoder.codec} file"
         self._timeline.start(video.frame_s)
         self._is_over = False
-
-    def _wait_until(self, position_s: float) -> bool:
-        if (
-            self._pacer.position_s - position_s > _MAX_LAG_S
-        ):  # this machine decodes too slowly: late, but even
-            self._pacer.restart(position_s)
-        return self._pacer.wait_until(position_s)
 
     def _decode_next(self, wanted: bool) -> None:
         """Put what comes next in the file into the line of frames that become due."""

@@ -48,7 +48,7 @@ class HttpSource(Source):
 
     def __init__(self, config: SourceConfig) -> None:
         self._config = config
-        self._client = CameraClient(config.source, _credentials(config), verify_tls=config.verify_tls)
+        self._client = CameraClient(config.source, credentials_of(config), verify_tls=config.verify_tls)
         self._pictures: _Pictures | None = None
         self._first: Picture | None = None
         self._newest: Picture | None = None
@@ -140,7 +140,8 @@ class _MjpegStream:
                 self._without_size += 1
 
 
-def _credentials(config: SourceConfig) -> Credentials | None:
+def credentials_of(config: SourceConfig) -> Credentials | None:
+    """Return the user name and password of `config`, None where it has neither."""
     if config.username is None and config.password is None:
         return None
     return Credentials(config.username or "", config.password.get_secret_value() if config.password else "")

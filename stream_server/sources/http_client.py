@@ -20,6 +20,7 @@ MAX_REDIRECTS = 3
 
 _CHUNK_BYTES: Final = 64 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_SUCCESSES: Final = frozenset({200, 206, 304})
 _HEADERS: Final = {
     "User-Agent": "stream-server",
     "Accept": "multipart/x-mixed-replace, image/jpeg, */*;q=0.1",
@@ -67,14 +68,18 @@ class CameraClient:
         """Wait, at most until interrupted, which raises SourceError."""
         self._wire.pause(seconds)
 
-    def get(self, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
-        """Return the answer, its body unread: of status 200, or 304 where `headers` asked for that.
+    def get(
+        self, headers: Mapping[str, str] | None = None, *, led_to: str | None = None
+    ) -> http.client.HTTPResponse:
+        """Return the answer, its body unread: of status 200, or 206 or 304 where `headers` asked for that.
 
         Follows redirects and answers challenges, each only as far as is safe.
 
+        led_to: an address the camera named, to be got instead of its own under the rules for redirects.
+
         Raises AuthenticationFailed, SourceError and TimeoutError.
         """
-        url = self._url
+        url = _redirected(self._url, led_to) if led_to else self._url
         with self._reported():
             for _ in range(MAX_REDIRECTS + 1):
                 response = self._get_authorised(url, headers or {})
@@ -215,7 +220,7 @@ def _cause(error: Exception) -> str:
 def _checked(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
     if response.status == http.HTTPStatus.FORBIDDEN:
         raise AuthenticationFailed("the camera forbids this user to see the picture (403)")
-    if response.status not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_MODIFIED):
+    if response.status not in _SUCCESSES:
         reason = " ".join(response.reason.split())[:60]
         raise SourceError(f"the camera answers {response.status} {reason}".rstrip())
     return response

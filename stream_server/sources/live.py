@@ -99,13 +99,14 @@ class LiveSource(Source):
 
     def _next_packet(self) -> VideoPacket:
         """Wait for a packet."""
+        deadline = time.monotonic() + self._config.read_timeout_s
         while True:
             if self._interrupted.is_set():
                 raise SourceError("interrupted")
             if (packet := self._packet_in_slice()) is not None:
                 self._heard_at = time.monotonic()
                 return packet
-            if time.monotonic() - self._heard_at > self._config.read_timeout_s:
+            if time.monotonic() > deadline:
                 raise SourceError(f"no data for {self._config.read_timeout_s:g} s")
 
     def _packet_in_slice(self) -> VideoPacket | None:

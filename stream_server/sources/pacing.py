@@ -10,6 +10,8 @@ from stream_server.errors import SourceError
 SLICE_S = 0.5
 """A wait is cut into pieces of this length, so that a slow source still shows that it lives."""
 
+MAX_LAG_S = 1.0
+
 
 class Pacer:
     """Waits until a position in a recording is due. Used by one thread; `stop` may be called by any."""
@@ -37,10 +39,16 @@ class Pacer:
         self.check()
         return wait_s <= SLICE_S
 
+    def keep_up(self, position_s: float) -> bool:
+        """Wait as `wait_until` does; who is late for long stays so rather than hurry through what is left."""
+        if self.position_s - position_s > MAX_LAG_S:
+            self.restart(position_s)
+        return self.wait_until(position_s)
+
     def check(self) -> None:
         """Raise SourceError once stopped."""
         if self._stop.is_set():
-            raise SourceError("the source was closed")
+            raise SourceError("interrupted")
 
     def stop(self) -> None:
         """End this and every later wait."""

@@ -1,0 +1,152 @@
+"""HLS: playlists and segments fetched by our own HTTP client, decoded by FFmpeg, shown at their own pace."""
+
+from __future__ import annotations
+
+import io
+import time
+from http import HTTPStatus
+from http.client import HTTPResponse
+
+import av
+from av.container import InputContainer
+
+from stream_server.config import SourceConfig
+from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.frames import Picture
+from stream_server.sources.avdecoder import CODEC_WHITELIST, VideoPacket
+from stream_server.sources.http import credentials_of
+from stream_server.sources.http_client import CameraClient
+from stream_server.sources.live import LiveSource
+from stream_server.sources.pacing import Pacer, Timeline
+
+MAX_FILE_BYTES = 64 * 2**20
+
+_OPTIONS = {
+    # Nothing is opened but by `_fetch`, which these would go around.
+    "http_persistent": "0",
+    "http_multiple": "0",
+    "protocol_whitelist": "http,https",
+    "format_whitelist": "hls,mpegts,mov",
+    "codec_whitelist": CODEC_WHITELIST,
+    "analyzeduration": "100000",  # a second may be more than a live playlist has
+    "probesize": "500000",
+}
+
+
+class HLSSource(LiveSource):
+    """An HLS stream (RFC 8216) of MPEG-TS or MP4 segments, not encrypted.
+
+    A playlist may name any address. So FFmpeg opens none: what it wants is fetched by the client for HTTP
+    cameras, which follows to http and https only, never into a more private network than the playlist's own,
+    and shows the credentials to no other host.
+    """
+
+    def __init__(self, config: SourceConfig) -> None:
+        """Prepare to open the playlist that `config` names."""
+        super().__init__(config)
+        self._client = CameraClient(config.source, credentials_of(config), verify_tls=config.verify_tls)
+        self._failure: SourceError | None = None
+        self._timeout_s = config.connect_timeout_s
+        self._pacer = Pacer()
+        self._timeline = Timeline()
+        self._time_s: float | None = None
+        self._next: tuple[float, Picture | None] | None = None
+
+    def open(self) -> None:
+        """Fetch the playlist and the beginning of the video."""
+        super().open()
+        self._timeout_s = self._config.read_timeout_s
+        self._pacer.restart()
+
+    def read(self, wanted: bool = True) -> Picture | None:
+        """Return the next picture when its time has come: segments arrive seconds at a time."""
+        if self._next is None:
+            picture = self._read_unpaced(wanted)
+            self._next = (self._timeline.place(self._time_s), picture)
+        position_s, picture = self._next
+        if not self._pacer.keep_up(position_s):
+            return None
+        self._next = None
+        return picture
+
+    def close(self) -> None:
+        """Disconnect."""
+        super().close()
+        self._client.close()
+
+    def interrupt(self) -> None:
+        """End a wait for the network or the next picture's time; for a new segment, when the list is due."""
+        super().interrupt()
+        self._client.interrupt()
+        self._pacer.stop()
+
+    @property
+    def _protocol(self) -> str:
+        return "HLS"
+
+    def _connect(self) -> InputContainer:
+        self._client.allow(self._timeout_s)
+        return av.open(
+            self._config.source,
+            format="hls",
+            options=_OPTIONS,
+            io_open=self._open_for_ffmpeg,
+            # No slices: FFmpeg's HLS takes a wait that was cut short for the end of the stream.
+            timeout=(self._config.connect_timeout_s, self._config.read_timeout_s),
+        )
+
+    def _explain(self, exc: Exception, elapsed_s: float) -> SourceError:
+        if self._failure:
+            return self._failure
+        return SourceError("not a playlist of H.264 or other video that can be shown (HLS)")
+
+    def _read_unpaced(self, wanted: bool) -> Picture | None:
+        started = time.monotonic()
+        try:
+            return super().read(wanted)
+        except SourceError as exc:
+            if self._failure:
+                raise self._failure from None
+            if time.monotonic() - started >= self._config.read_timeout_s:
+                raise SourceError(f"no new segment for {self._config.read_timeout_s:g} s") from None
+            raise exc from None
+
+    def _next_packet(self) -> VideoPacket:
+        packet = super()._next_packet()
+        self._time_s = None if packet.dts is None else float(packet.dts * packet.time_base)
+        return packet
+
+    def _open_for_ffmpeg(self, url: str, flags: int, options: dict[str, str]) -> io.BytesIO:
+        """Return what is at `url`; nothing if it cannot be had: an error raised here crashes FFmpeg's HLS."""
+        if isinstance(self._failure, AuthenticationFailed):
+            return io.BytesIO()  # asking again would lock the account
+        try:
+            data = self._fetch(url, options)
+        except SourceError as exc:
+            self._failure = exc
+            self._client.close()
+            return io.BytesIO()
+        self._failure = None
+        return io.BytesIO(data)
+
+    def _fetch(self, url: str, options: dict[str, str]) -> bytes:
+        """Return the file at `url`, or the range of it that FFmpeg asks for."""
+        if url.startswith("crypto"):
+            raise SourceError("its segments are encrypted, which is not supported")
+        if self._container is not None:
+            self._client.allow(self._timeout_s)
+        start, end = int(options.get("offset", 0)), int(options.get("end_offset", 0))
+        try:
+            response = self._client.get({"Range": f"bytes={start}-{end - 1}"} if end else {}, led_to=url)
+            data = self._read_all(response)
+        except TimeoutError:
+            raise SourceError(f"no answer within {self._timeout_s:g} s") from None
+        return data[start:end] if end and response.status != HTTPStatus.PARTIAL_CONTENT else data
+
+    def _read_all(self, response: HTTPResponse) -> bytes:
+        data = bytearray()
+        while chunk := self._client.read(response):
+            data += chunk
+            if len(data) > MAX_FILE_BYTES:
+                raise SourceError(f"a playlist or segment of more than {MAX_FILE_BYTES >> 20} MiB")
+        return bytes(data)

@@ -1,0 +1,344 @@
+"""HLS: live and finished playlists at their own pace, passwords, stalls, and playlists that lead astray."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import av
+import pytest
+
+from stream_server.config import SourceConfig
+from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.frames import Picture
+from stream_server.sources import open_source
+from stream_server.sources.hls import HLSSource
+from tests.cameras.videofile import number_of, numbered_image, write_numbered
+
+FRAMES, FPS, GOP = 24, 24, 6
+USERNAME, PASSWORD = "admin", "hls-canary"
+
+Content = bytes | Callable[[], bytes | None]
+
+
+class Server:
+    """Serves the files of a dictionary; a function is asked for its content, None leaves clients waiting."""
+
+    def __init__(self, files: Mapping[str, Content], password: str | None = None) -> None:
+        self.asked: list[str] = []
+        self.authorizations: list[str | None] = []
+        self.closing = threading.Event()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                owner.asked.append(self.path)
+                owner.authorizations.append(self.headers["Authorization"])
+                if password and self.headers["Authorization"] != basic(password):
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="hls"')
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                content = files.get(self.path)
+                body = content() if callable(content) else content
+                if content is not None and body is None:
+                    owner.closing.wait(20)
+                self.send_response(200 if body is not None else 404)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):  # it may have given up
+                    self.wfile.write(body or b"")
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def url(self, path: str = "/live.m3u8", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self._server.server_port}{path}"
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"{USERNAME}:{password}".encode()).decode()
+
+
+def playlist(*uris: str, first: int = 0, is_live: bool = False, extra: str = "") -> bytes:
+    """Return a media playlist (RFC 8216) of segments of a quarter second."""
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:6",
+        "#EXT-X-TARGETDURATION:1",
+        f"#EXT-X-MEDIA-SEQUENCE:{first}",
+        extra,
+    ]
+    for uri in uris:
+        lines += [f"#EXTINF:{GOP / FPS:.3f},", uri]
+    return "\n".join([*filter(None, lines), "" if is_live else "#EXT-X-ENDLIST", ""]).encode()
+
+
+@pytest.fixture(scope="module", params=["mpegts", "fmp4"])
+def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return record(tmp_path_factory.mktemp("hls"), request.param)
+
+
+@pytest.fixture(scope="module")
+def segments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a recording in MPEG-TS: /live0.ts to /live3.ts."""
+    return record(tmp_path_factory.mktemp("hls"), "mpegts")
+
+
+def record(folder: Path, kind: str) -> dict[str, bytes]:
+    options = {"hls_time": "0.25", "hls_list_size": "0", "hls_segment_type": kind}
+    with av.open(str(folder / "live.m3u8"), "w", format="hls", options=options) as container:
+        coding = {"g": str(GOP), "bf": "0", "tune": "zerolatency"}
+        stream = container.add_stream("libx264", rate=FPS, options=coding)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(numbered_image(number, (64, 48)), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return {f"/{path.name}": path.read_bytes() for path in folder.iterdir()}
+
+
+def hls_source(url: str, **settings: object) -> HLSSource:
+    config = {"source": url, "connect_timeout_s": 5, "read_timeout_s": 5, **settings}
+    source = open_source(SourceConfig.model_validate(config))
+    assert isinstance(source, HLSSource)
+    return source
+
+
+@contextmanager
+def opened(url: str, **settings: object) -> Iterator[HLSSource]:
+    source = hls_source(url, **settings)
+    try:
+        source.open()
+        yield source
+    finally:
+        source.close()
+
+
+def next_picture(source: HLSSource) -> Picture:
+    while True:
+        if picture := source.read():
+            return picture
+
+
+def read_on(source: HLSSource) -> None:
+    """Read until the source raises."""
+    while True:
+        source.read()
+
+
+def refusal(url: str, **settings: object) -> SourceError:
+    """Return why it cannot be opened."""
+    with pytest.raises(SourceError) as caught, opened(url, **settings):
+        pass
+    return caught.value
+
+
+def play(url: str, **settings: object) -> tuple[list[int], str]:
+    """Return the numbers of all pictures, and why it ended."""
+    numbers: list[int] = []
+    try:
+        with opened(url, **settings) as source:
+            while True:
+                numbers.append(number_of(next_picture(source).image))
+    except SourceError as error:
+        return numbers, error.reason
+
+
+def test_every_picture_is_shown_at_its_time(recording: dict[str, bytes]) -> None:
+    with Server(recording) as server, opened(server.url()) as source:
+        assert source.description == "H.264 over HLS"
+        assert source.size_wh == (64, 48)
+        started = time.monotonic()
+        numbers = [number_of(next_picture(source).image) for _ in range(FRAMES)]
+        elapsed_s = time.monotonic() - started
+    assert numbers == list(range(FRAMES))
+    assert 0.9 < elapsed_s / ((FRAMES - 1) / FPS) < 1.5
+
+
+def test_a_playlist_that_ends_is_an_end(segments: dict[str, bytes]) -> None:
+    with Server(segments) as server:
+        assert play(server.url()) == (list(range(FRAMES)), "the camera ended the stream")
+
+
+def test_a_live_playlist_is_followed(segments: dict[str, bytes]) -> None:
+    started = time.monotonic()
+
+    def live() -> bytes:
+        made = min(4, 2 + int((time.monotonic() - started) / (GOP / FPS)))
+        return playlist(*(f"live{k}.ts" for k in range(made)), is_live=True)
+
+    with (
+        Server({**segments, "/live.m3u8": live}) as server,
+        opened(server.url(), read_timeout_s=2) as source,
+    ):
+        numbers = [number_of(next_picture(source).image) for _ in range(FRAMES)]
+        stalled = time.monotonic()
+        with pytest.raises(SourceError, match=r"^no new segment for 2 s$"):  # the playlist is still served
+            next_picture(source)
+        assert 1.9 < time.monotonic() - stalled < 4
+    assert numbers == list(range(FRAMES))
+
+
+def test_a_segment_that_is_missing_is_skipped(segments: dict[str, bytes]) -> None:
+    files = {path: content for path, content in segments.items() if path != "/live1.ts"}
+    with Server(files) as server:
+        numbers, _ = play(server.url())
+    assert numbers == [*range(GOP), *range(2 * GOP, FRAMES)]
+
+
+def test_segments_may_be_ranges_of_one_file(segments: dict[str, bytes]) -> None:
+    parts = [segments[f"/live{k}.ts"] for k in range(4)]
+    lines, start = [], 0
+    for part in parts:
+        lines.append(f"#EXT-X-BYTERANGE:{len(part)}@{start}\nall.ts")
+        start += len(part)
+    with Server({"/live.m3u8": playlist(*lines), "/all.ts": b"".join(parts)}) as server:
+        assert play(server.url())[0] == list(range(FRAMES))
+
+
+def test_a_master_playlist_leads_to_its_video(segments: dict[str, bytes]) -> None:
+    master = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=100000\nlive.m3u8\n"
+    with Server({**segments, "/master.m3u8": master}) as server:
+        assert play(server.url("/master.m3u8"))[0] == list(range(FRAMES))
+
+
+def test_credentials_open_it_and_go_to_no_other_host(segments: dict[str, bytes]) -> None:
+    with Server(segments) as elsewhere:
+        files = {"/live.m3u8": playlist(*(elsewhere.url(f"/live{k}.ts", "localhost") for k in range(4)))}
+        with Server(files, PASSWORD) as server:
+            assert play(server.url(), username=USERNAME, password=PASSWORD)[0] == list(range(FRAMES))
+            assert basic(PASSWORD) in server.authorizations
+        assert set(elsewhere.authorizations) == {None}
+
+
+def test_a_refused_password_is_tried_once(segments: dict[str, bytes]) -> None:
+    with Server(segments, PASSWORD) as server:
+        error = refusal(server.url(), username=USERNAME, password="wrong-canary")
+        assert isinstance(error, AuthenticationFailed)
+        assert error.reason == "the camera refuses the user name or password"
+        assert server.authorizations == [None, basic("wrong-canary")]
+
+
+def test_what_is_no_playlist_is_refused() -> None:
+    for content in (b"", b"<html></html>", b"#EXTM3U\n", playlist("none.ts")):
+        with Server({"/live.m3u8": content}) as server:
+            assert refusal(server.url()).reason
+
+
+def test_a_missing_playlist_and_a_closed_port_are_named() -> None:
+    with Server({}) as server:
+        assert refusal(server.url()).reason == "the camera answers 404 Not Found"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = refusal(f"http://127.0.0.1:{port}/live.m3u8")
+    assert error.reason == f"127.0.0.1:{port}: connection refused"
+
+
+@pytest.mark.parametrize("silent", ["/live.m3u8", "/live0.ts"])
+def test_a_server_that_does_not_answer_is_given_up_in_time(segments: dict[str, bytes], silent: str) -> None:
+    with Server({**segments, silent: lambda: None}) as server:
+        started = time.monotonic()
+        assert refusal(server.url(), connect_timeout_s=1).reason == "no answer within 1 s"
+        assert 0.9 < time.monotonic() - started < 3
+
+
+def test_interrupt_ends_a_wait_for_a_segment(segments: dict[str, bytes]) -> None:
+    with (
+        Server({**segments, "/live2.ts": lambda: None}) as server,
+        opened(server.url(), read_timeout_s=60) as source,
+    ):
+        timer = threading.Timer(1.0, source.interrupt)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(SourceError, match=r"^interrupted$"):
+            read_on(source)
+        assert time.monotonic() - started < 2
+        timer.join()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file://{canary}",
+        "file:{canary}",
+        "{canary}",
+        "concat:{canary}",
+        "concat:file:{canary}|file:{canary}",
+        "subfile,,start,0,end,0,,:{canary}",
+        "data:video/mp2t;base64,{data}",
+        "crypto:file:{canary}",
+        "async:file:{canary}",
+        "tcp://127.0.0.1:9",
+        "gopher://127.0.0.1:9/x.ts",
+        "ftp://127.0.0.1/x.ts",
+    ],
+)
+@pytest.mark.parametrize("place", ["segment", "variant", "map", "key"])
+def test_a_playlist_leads_to_nothing_but_http(tmp_path: Path, uri: str, place: str) -> None:
+    canary = write_numbered(tmp_path / "canary.ts", 20)
+    text = uri.format(canary=canary, data=base64.b64encode(canary.read_bytes()).decode())
+    content = {
+        "segment": playlist(text, text, text),
+        "variant": f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{text}\n".encode(),
+        "map": playlist("none.m4s", extra=f'#EXT-X-MAP:URI="{text}"'),
+        "key": playlist("none.ts", extra=f'#EXT-X-KEY:METHOD=AES-128,URI="{text}"'),
+    }[place]
+    with Server({"/live.m3u8": content}) as server:
+        numbers, _ = play(server.url(), connect_timeout_s=2)
+        assert numbers == []
+        assert all(path.startswith("/") and "canary-content" not in path for path in server.asked)
+
+
+def test_a_redirect_leads_to_nothing_but_http(tmp_path: Path) -> None:
+    canary = write_numbered(tmp_path / "canary.ts", 20)
+
+    class Redirect(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"file://{canary}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    redirecting = ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
+    thread = threading.Thread(target=redirecting.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        error = refusal(f"http://127.0.0.1:{redirecting.server_port}/live.m3u8")
+        assert error.reason == "the camera redirects to something that is no address"
+    finally:
+        redirecting.shutdown()
+        redirecting.server_close()
+        thread.join()
+
+
+def test_encrypted_segments_are_refused(segments: dict[str, bytes]) -> None:
+    key = '#EXT-X-KEY:METHOD=AES-128,URI="key.bin"'
+    files = {**segments, "/live.m3u8": playlist("live0.ts", extra=key), "/key.bin": bytes(16)}
+    with Server(files) as server:
+        assert refusal(server.url()).reason == "its segments are encrypted, which is not supported"

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from stream_server.camera import Camera, CameraState
+from stream_server.capture import Capture
 from stream_server.clock import Clock
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.engine import Engine
@@ -666,7 +667,27 @@ def test_a_viewer_who_comes_back_to_a_lost_on_demand_camera_does_not_wait_for_th
         assert watched.frames
 
 
-def test_a_viewer_who_comes_while_the_camera_goes_idle_is_not_forgotten(clock: FakeClock) -> None:
+def test_a_viewer_who_comes_just_before_the_camera_is_idle_is_not_forgotten(clock: FakeClock) -> None:
+    class Sought(Camera):
+        """Someone comes after the capture thread saw that nobody wants the source."""
+
+        def idle(self, capture: Capture) -> bool:
+            self.acquire()
+            return super().idle(capture)
+
+    source = ScriptedSource()
+    camera = Sought("front", camera_config(on_demand=True), lambda _: source, clock=clock)
+    camera.acquire()
+    camera.start()
+    source.emit(raw_picture(plain(0)))
+    becomes(lambda: camera.is_online)
+    camera.release()
+    clock.spend(10.1)
+    becomes(lambda: source.opened == 2)
+    camera.close()
+
+
+def test_viewers_who_come_while_the_camera_goes_idle_are_not_forgotten(clock: FakeClock) -> None:
     class Flood(ScriptedSource):
         def read(self, wanted: bool = True) -> Picture | None:
             return picture

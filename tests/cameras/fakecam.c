@@ -34,7 +34,7 @@
 enum { HANDLES = 16, BUFFERS = 8, BUFFER_BYTES = 4 << 20, PAGE = 4096 };
 
 struct handle {
-    int fd; /* -1: free */
+    int fd, writer; /* the pipe's ends; fd -1: free */
     char folder[PATH_MAX];
     unsigned width, height, fps, format;
     void *buffers[BUFFERS];
@@ -93,8 +93,9 @@ static int open_camera(const char *path, int flags) {
     if (!has(folder, "config")) return -2;
     if (has(folder, "gone")) return errno = ENODEV, -1;
     if (has(folder, "denied")) return errno = EACCES, -1;
-    int fd = REAL(open64)(path, O_RDWR | O_CLOEXEC | (flags & O_NONBLOCK));
+    int fd = REAL(open64)(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* ustreamer takes a writable one for lost */
     if (fd < 0) return -1;
+    if (!(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, 0);
     pthread_mutex_lock(&lock);
     struct handle *h = NULL;
     for (int i = 0; i < HANDLES && !h; i++)
@@ -102,6 +103,7 @@ static int open_camera(const char *path, int flags) {
     if (h) {
         memset(h, 0, sizeof *h);
         h->fd = fd;
+        h->writer = REAL(open64)(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
         strcpy(h->folder, folder);
         read_config(h);
     }
@@ -131,7 +133,7 @@ static void *tick(void *argument) {
         if (due.tv_nsec >= 1000000000L) due.tv_sec++, due.tv_nsec -= 1000000000L;
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
         if (has(h->folder, "gone") || !has(h->folder, "config") || !has(h->folder, "frozen"))
-            if (write(h->fd, "", 1) < 0) continue; /* full: nobody reads */
+            if (write(h->writer, "", 1) < 0) continue; /* full: nobody reads */
     }
     return NULL;
 }
@@ -147,6 +149,7 @@ int close(int fd) {
     if (h) {
         stop(h);
         for (int i = 0; i < BUFFERS; i++) free(h->buffers[i]);
+        REAL(close)(h->writer);
         h->fd = -1;
     }
     return REAL(close)(fd);

@@ -17,6 +17,7 @@
   const MAX_STREAMS = 4;
   const STALLED_MS = 12000; // the server sends a picture again after 5 s without a newer one
   const WORKED_MS = 10000;
+  const ANSWERS_WITHIN_MS = 5000;
   const WAIT_MS = [500, 8000]; // before the next try: doubling from the first to the last
   const SNAPSHOT_EVERY_MS = 1000;
   const SNAPSHOTS_FOR_MS = 30000; // until the better ways are tried again
@@ -268,7 +269,7 @@
         } else {
           this.dataset.state = "lost";
           waitMs = Math.min(2 * waitMs, WAIT_MS[1]);
-          if (await this.#answers(signal)) rank = (rank + 1) % ways.length;
+          if (await this.#answers()) rank = (rank + 1) % ways.length;
         }
       }
     }
@@ -294,9 +295,9 @@
     }
 
     // Whether the server can be reached at all: if it cannot, no way is to blame.
-    async #answers(signal) {
+    async #answers() {
       try {
-        await fetch(new URL("healthz", this.server), { mode: "no-cors", cache: "no-store", signal });
+        await fetch(new URL("healthz", this.server), { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) });
         return true;
       } catch {
         return false;

@@ -382,7 +382,8 @@ def _expectation(error: dict[str, Any], location: list[str], root: type[BaseMode
     kind = _KINDS.get(error["type"])
     if kind or error["type"] in _RANGE_ERRORS:
         model = _model_at(location[:-1], root)
-        bounds = value_range(model, location[-1]) if model and location[-1] in model.model_fields else ""
+        key = location[-1] if location else ""
+        bounds = value_range(model, key) if model and key in model.model_fields else ""
         return "expected " + ", ".join(filter(None, (kind, bounds)))
     message = str(error["msg"]).removeprefix("Value error, ")
     for start in ("Input should be ", "Input should "):

@@ -99,3 +99,19 @@ def test_a_slow_reader_skips_and_a_fast_writer_never_waits() -> None:
     reader.join(WITHIN_S)
     assert read == [0] or read == [0, 1000]
     assert latest.item == 1000
+
+
+def test_listeners_hear_of_each_item_and_the_end_until_they_listen_no_more() -> None:
+    latest: Latest[str] = Latest()
+    heard: list[str | None] = []
+
+    def listener() -> None:
+        heard.append("the end" if latest.is_closed else latest.item)
+
+    latest.put("unheard")
+    latest.listen(listener)
+    latest.put("a")
+    latest.close()
+    latest.unlisten(listener)
+    latest.put("b")
+    assert heard == ["a", "the end"]

@@ -76,7 +76,7 @@ def wall() -> Response:
 @blueprint.get("/wall")
 def no_wall() -> Response:
     """Say what is expected here."""
-    abort(426, "expected a WebSocket")
+    abort(400, "expected a WebSocket")
 
 
 class _Tile:
@@ -104,16 +104,17 @@ class _Tile:
         newest = self.viewer.stream.frames.item
         if newest is None or self.unanswered >= WINDOW:
             return None
-        if newest is self.shown:
-            return newest if now - self.sent_at > REPEAT_S else None
         is_due = self.throttle.is_due(newest.captured_at) or self.throttle.seconds_left(now) == 0
-        return newest if is_due or has_ended else None
+        if newest is not self.shown and (is_due or has_ended):
+            return newest
+        return self.shown if now - self.sent_at > REPEAT_S else None
 
     def count(self, frame: EncodedFrame, size: int) -> None:
         """Note that `frame` was sent, in so many bytes."""
+        if frame is not self.shown:
+            self.throttle.take(frame.captured_at)
         self.shown, self.sent_at = frame, time.monotonic()
         self.unanswered += 1
-        self.throttle.take(frame.captured_at)
         self.viewer.sent_bytes += size
 
 
@@ -154,7 +155,7 @@ class Wall:
         try:
             message = WallMessage.model_validate_json(text)
         except ValidationError as exc:
-            raise Refusal(REFUSED, explain_errors(exc, WallMessage)[0]) from None
+            raise Refusal(REFUSED, explain_errors(exc, WallMessage)[0].lstrip(": ")) from None
         if message.ack in self._tiles:
             tile = self._tiles[message.ack]
             tile.unanswered = max(0, tile.unanswered - 1)

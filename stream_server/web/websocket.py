@@ -204,6 +204,8 @@ class WebSocket:
         elif isinstance(event, Ping):
             self._put(event.response())
         elif isinstance(event, CloseConnection):
+            if self._protocol.state is ConnectionState.OPEN:  # wsproto's way to report a broken frame
+                raise Refusal(CloseReason(event.code), event.reason or "")
             if self._protocol.state is ConnectionState.REMOTE_CLOSING:
                 self._put(event.response())
             raise WebSocketClosed(f"closed with {event.code}")

@@ -12,7 +12,6 @@ from collections import defaultdict, deque
 from types import TracebackType
 
 from stream_server.frames import EncodedFrame
-from stream_server.multipart import OPENING
 from stream_server.rates import Throttle
 from stream_server.streams import Stream, Viewer
 
@@ -23,7 +22,8 @@ TICK_S = 0.25
 REPEAT_S = 5.0
 """A part is sent at least this often, so that clients and proxies see a living stream."""
 REPEAT_FIRST_S = 0.25
-"""Chrome paints a part when the next one begins (crbug.com/527446), so the first is soon sent again."""
+"""Chrome paints a part when the next one begins (crbug.com/527446), so the first is soon sent again, and
+every last one where the viewer's framing says so."""
 SEND_WITHIN_S = 10.0
 """A viewer that has not taken a part after this long is dropped."""
 SEND_BUFFER_BYTES = 256 * 1024
@@ -41,14 +41,14 @@ class _Connection:
     """One viewer's socket and what is on its way through it.
 
     rest: of the part being sent, empty between two parts. is_waiting: for the socket to take more of it.
-    parts: how many it was given. is_ending: closed as soon as it has taken `rest`.
+    shown: the frame sent last; repeated: the one sent twice last. is_ending: closed once it has taken `rest`.
     """
 
     __slots__ = (
         "began_at",
         "is_ending",
         "is_waiting",
-        "parts",
+        "repeated",
         "rest",
         "shown",
         "sock",
@@ -64,8 +64,14 @@ class _Connection:
         self.is_waiting = False
         self.is_ending = False
         self.shown: EncodedFrame | None = None
-        self.parts = 0
+        self.repeated: EncodedFrame | None = None
         self.began_at = time.monotonic()
+
+    @property
+    def repeat_after_s(self) -> float:
+        """How long nothing may come until the frame shown is sent again."""
+        is_last = self.viewer.framing.repeats_last and self.repeated is not self.shown
+        return REPEAT_FIRST_S if is_last or self.repeated is None else REPEAT_S
 
 
 class Fanout:
@@ -127,6 +133,8 @@ class Fanout:
     def add(self, sock: socket.socket, viewer: Viewer, head: bytes) -> None:
         """Take over `sock` and `viewer`: write `head`, then parts until either ends; both are closed then.
 
+        The parts come in the viewer's framing, with its opening before them.
+
         head: the answer's status line and headers, with the empty line.
         """
         sock.setblocking(False)
@@ -134,7 +142,8 @@ class Fanout:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
-        self._newcomers.append(_Connection(sock, viewer, head + OPENING))
+        opening = viewer.framing.opening(time.time())
+        self._newcomers.append(_Connection(sock, viewer, head + opening))
         if not self._wake():
             sock.close()
             viewer.close()
@@ -223,11 +232,12 @@ class Fanout:
             self._end(connection)
 
     def _send(self, connection: _Connection, frame: EncodedFrame) -> None:
+        viewer = connection.viewer
         connection.shown = frame
-        connection.parts += 1
         connection.throttle.take(frame.captured_at)
         connection.began_at = time.monotonic()
-        connection.rest = memoryview(frame.part)
+        connection.rest = memoryview(frame.part_in(viewer.framing))
+        viewer.count_part(connection.began_at)
         self._write(connection)
 
     def _write(self, connection: _Connection) -> None:
@@ -267,7 +277,8 @@ class Fanout:
         elif (newest := connection.viewer.stream.frames.item) and newest is not connection.shown:
             if connection.throttle.seconds_left(now) == 0:
                 self._send(connection, newest)
-        elif silent_s > (REPEAT_FIRST_S if connection.parts == 1 else REPEAT_S):
+        elif silent_s > connection.repeat_after_s:
+            connection.repeated = connection.shown
             self._send(connection, connection.shown)
 
     def _end(self, connection: _Connection) -> None:

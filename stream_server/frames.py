@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from detector.detections import BGRImage
+from stream_server.clock import wall_clock
+from stream_server.multipart import CANONICAL, Framing
 
 
 class Picture:
@@ -85,6 +87,7 @@ class EncodedFrame:
     sequence: the frame's number in its camera.
     captured_at, encoded_at: `time.monotonic()` seconds.
     is_message: whether it shows why there is no picture rather than a picture.
+    overload: how many steps below what was asked for it is; see `overload.STEPS`.
     """
 
     jpeg: bytes
@@ -94,3 +97,25 @@ class EncodedFrame:
     captured_at: float
     encoded_at: float
     is_message: bool = False
+    overload: int = 0
+    _parts: dict[Framing, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def part_in(self, framing: Framing) -> bytes:
+        """Return the part as `framing` wants it, made when first asked for; any thread may ask.
+
+        Two threads at once make it twice, which is cheaper than a lock: both are right.
+        """
+        if framing is CANONICAL:
+            return self.part
+        part = self._parts.get(framing)
+        if part is None:
+            headers = framing.more_headers(self) if framing.more_headers else {}
+            notes = overload_note(self.overload)
+            part = framing.part(self.jpeg, wall_clock(self.captured_at), {**notes, **headers})
+            self._parts[framing] = part
+        return part
+
+
+def overload_note(level: int) -> dict[str, str]:
+    """Return the part header that says how far down the server has stepped; none when it has not."""
+    return {"X-Overload": str(level)} if level else {}

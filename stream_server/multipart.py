@@ -6,13 +6,12 @@ rely on beyond that is noted where it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-CONTENT_TYPE = "multipart/x-mixed-replace;boundary=frame"
-"""The answer's Content-Type: the boundary without its dashes (RFC 2046, 5.1.1) and, for old readers, bare."""
-
-OPENING = b"--frame\r\n"
-"""What comes before the first part: FFmpeg, OpenCV, VLC and GStreamer give up on a stream without it."""
+if TYPE_CHECKING:
+    from stream_server.frames import EncodedFrame
 
 MAX_HEADER_LINE_BYTES = 127
 """FFmpeg's mpjpeg demuxer reads header lines, line break included, into 128 bytes."""
@@ -20,23 +19,69 @@ MAX_HEADER_LINE_BYTES = 127
 _NO_HEADERS: Mapping[str, str] = {}
 
 
-def part(jpeg: bytes, timestamp: float, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
-    """Return `jpeg` as one part, with the boundary that ends it, to be sent in one write.
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the parts of one connection look; those whose framings are equal share the bytes of each part.
 
-    Browsers paint a part when they see the boundary after it, so it must not wait for the next picture.
-
-    timestamp: wall-clock seconds since 1970 when the picture was taken, sent as X-Timestamp.
-    headers: more of them, in the capitalisation to send; e.g. {"X-Sequence": "7"}.
-
-    Raises ValueError for a header that would break the framing or that FFmpeg could not read.
+    boundary: without the dashes it has on the wire.
+    more_headers: makes further part headers of a frame.
+    is_ahead: a part's headers go out with the part before, so that Chrome, which paints a part when the next
+        one's headers arrive (crbug.com/527446), paints it at once. They cannot tell the length then, nor
+        anything else about a picture that is not there yet.
+    is_empty: parts come without their pictures, to watch the pace without the load.
+    repeats_last: a picture after which nothing new comes is soon sent again: WebKit, too, paints late.
     """
-    own = {
-        "Content-Type": "image/jpeg",
-        "Content-Length": str(len(jpeg)),
-        "X-Timestamp": f"{timestamp:.6f}",
-    }
-    lines = (_line(name, value) for name, value in (*own.items(), *headers.items()))
-    return b"".join((*lines, b"\r\n", jpeg, b"\r\n--frame\r\n"))
+
+    boundary: str = "frame"
+    more_headers: Callable[[EncodedFrame], Mapping[str, str]] | None = None
+    is_ahead: bool = False
+    is_empty: bool = False
+    repeats_last: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The answer's Content-Type: the boundary bare and without its dashes (RFC 2046, 5.1.1)."""
+        return f"multipart/x-mixed-replace;boundary={self.boundary}"
+
+    def opening(self, timestamp: float) -> bytes:
+        """Return what comes before the first part: FFmpeg, OpenCV, VLC and GStreamer give up without it."""
+        return self._delimiter + (self._headers_ahead(timestamp) if self.is_ahead else b"")
+
+    def part(self, jpeg: bytes, timestamp: float, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
+        """Return `jpeg` as one part, with the boundary that ends it, to be sent in one write.
+
+        Browsers paint a part when they see the boundary after it, so it must not wait for the next picture.
+
+        timestamp: wall-clock seconds since 1970 when the picture was taken, sent as X-Timestamp.
+        headers: more of them, in the capitalisation to send; e.g. {"X-Sequence": "7"}.
+
+        Raises ValueError for a header that would break the framing or that FFmpeg could not read.
+        """
+        body = b"" if self.is_empty else jpeg
+        if self.is_ahead:
+            return b"".join((body, b"\r\n", self._delimiter, self._headers_ahead(timestamp)))
+        own = {
+            "Content-Type": "image/jpeg",
+            "Content-Length": str(len(body)),
+            "X-Timestamp": f"{timestamp:.6f}",
+        }
+        return b"".join((_block({**own, **headers}), body, b"\r\n", self._delimiter))
+
+    @property
+    def _delimiter(self) -> bytes:
+        return b"--%s\r\n" % self.boundary.encode("ascii")
+
+    @staticmethod
+    def _headers_ahead(timestamp: float) -> bytes:
+        return _block({"Content-Type": "image/jpeg", "X-Timestamp": f"{timestamp:.6f}"})
+
+
+CANONICAL = Framing()
+"""Our own, which every frame comes in; see `EncodedFrame.part`."""
+
+
+def _block(headers: Mapping[str, str]) -> bytes:
+    return b"".join((*(_line(name, value) for name, value in headers.items()), b"\r\n"))
 
 
 def _line(name: str, value: str) -> bytes:

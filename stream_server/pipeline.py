@@ -19,14 +19,14 @@ from detector.detector import SCORE_THRESHOLD
 from detector.errors import DetectorBusy, DetectorError
 from detector.pool import DetectorPool
 from detector.worker import DetectOptions
-from stream_server import multipart
 from stream_server.annotate import Style, annotate, message_picture
 from stream_server.camera import Camera
 from stream_server.clock import wall_clock
 from stream_server.config import CameraConfig, Overlay, SourceConfig
 from stream_server.encode import encode_jpeg, resize, scaled_wh
 from stream_server.errors import EncodeError, ImageError
-from stream_server.frames import EncodedFrame, Frame
+from stream_server.frames import EncodedFrame, Frame, overload_note
+from stream_server.multipart import CANONICAL
 from stream_server.overload import STEPS, Governor
 from stream_server.rates import RateMeter, Throttle
 from stream_server.sources.base import Source
@@ -336,11 +336,12 @@ class Pipeline:
 
     def _annotate(self, variant: Variant, image: BGRImage, frame: Frame, detections: Detections) -> BGRImage:
         self.counters.drawn += 1
+        shown = detections if variant.boxes else Detections.none()
         scale = np.float32(image.shape[1] / frame.size_wh[0])
         with self._stopwatch.time("draw"):
             return annotate(
                 image,
-                replace(detections, boxes=detections.boxes * scale),
+                replace(shown, boxes=shown.boxes * scale),
                 self.labels,
                 caption=self._caption(frame) if variant.caption else (),
                 style=Style(labels=variant.labels),
@@ -385,5 +386,6 @@ class Pipeline:
         is_message: bool = False,
     ) -> EncodedFrame:
         level = self.governor.level
-        part = multipart.part(jpeg, wall_clock(captured_at), {"X-Overload": str(level)} if level else {})
-        return EncodedFrame(jpeg, part, size_wh, sequence, captured_at, time.monotonic(), is_message)
+        part = CANONICAL.part(jpeg, wall_clock(captured_at), overload_note(level))
+        encoded_at = time.monotonic()
+        return EncodedFrame(jpeg, part, size_wh, sequence, captured_at, encoded_at, is_message, level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from stream_server.config import Overlay
 from stream_server.errors import LimitError
 from stream_server.frames import EncodedFrame, Frame
 from stream_server.latest import Latest
+from stream_server.multipart import CANONICAL, Framing
 from stream_server.rates import RateMeter, Throttle
 
 WIDTHS = (160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840, 7680)
@@ -33,6 +35,7 @@ class Variant:
     quality: int | None = None
     labels: bool = True
     caption: bool = True
+    boxes: bool = True
 
     def snapped(self) -> Variant:
         """Return the nearest of the variants that are made: few steps, so that viewers share them."""
@@ -97,17 +100,30 @@ class Stream:
             self._fps, self._throttle = fps, Throttle(fps)
 
 
+_numbers = itertools.count(1)
+
+
 class Viewer:
-    """One who watches a stream, from `with streams.watch(...)` until the block ends; used by one thread."""
+    """One who watches a stream, from `with streams.watch(...)` until the block ends; used by one thread.
+
+    number: another one for every viewer there ever was.
+    framing, key: how it wants its parts, and what it calls itself; set before the first part, if at all.
+    """
 
     def __init__(self, streams: Streams, stream: Stream, fps: float, address: str) -> None:
+        self.number = next(_numbers)
         self.stream = stream
         self.address = address
         self.fps = fps
+        self.framing: Framing = CANONICAL
+        self.key = ""
         self._streams = streams
         self._throttle = Throttle(fps)
         self._seen = 0
         self.sent_bytes = 0  # counted by who writes to the viewer
+        self._second = 0  # of the monotonic clock, in which
+        self._parts = 0  # so many parts were begun, after
+        self._parts_before = 0  # so many in the second before
         self._newest: EncodedFrame | None = None  # too soon to be shown, kept in case nothing newer comes
 
     def __enter__(self) -> Viewer:
@@ -126,6 +142,19 @@ class Viewer:
     def has_ended(self) -> bool:
         """Whether nothing will come any more."""
         return self.stream.frames.is_closed
+
+    def count_part(self, now: float) -> None:
+        """Count a part begun `now`, in monotonic seconds; called by who writes to the viewer."""
+        second = int(now)
+        if second != self._second:
+            self._parts_before = self._parts if second == self._second + 1 else 0
+            self._parts, self._second = 0, second
+        self._parts += 1
+
+    def sent_fps(self, now: float) -> int:
+        """Return how many parts were begun in the full second before `now`; any thread may ask."""
+        ago = int(now) - self._second
+        return (self._parts_before, self._parts)[ago] if ago < 2 else 0
 
     def next_frame(self, timeout_s: float) -> EncodedFrame | None:
         """Wait for a frame newer than the last one and due at this viewer's rate; None when time is up."""
@@ -231,6 +260,12 @@ class Streams:
         with self._lock:
             now = sum(viewer.sent_bytes for viewers in self._viewers.values() for viewer in viewers)
             return self._sent_to_gone + now
+
+    @property
+    def everyone(self) -> list[Viewer]:
+        """All who watch now."""
+        with self._lock:
+            return [viewer for viewers in self._viewers.values() for viewer in viewers]
 
     def audience(self) -> dict[Stream, int]:
         """Return how many watch each stream."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -10,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from stream_server import fanout as fanout_module
-from stream_server import multipart
 from stream_server.fanout import Fanout
 from stream_server.frames import EncodedFrame
+from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Stream, Streams, Variant
 from tests.leaks import wait_until
 
@@ -22,42 +23,45 @@ VARIANT = Variant()
 
 
 def frame(sequence: int, size: int = 100, captured_at: float | None = None) -> EncodedFrame:
-    jpeg = bytes([sequence % 256]) * size
+    jpeg = sequence.to_bytes(4, "big") + bytes([sequence % 256]) * (size - 4)
     now = time.monotonic() if captured_at is None else captured_at
-    return EncodedFrame(jpeg, multipart.part(jpeg, float(sequence)), (8, 8), sequence, now, now)
+    return EncodedFrame(jpeg, CANONICAL.part(jpeg, float(sequence)), (8, 8), sequence, now, now)
 
 
 class Watcher:
     """A viewer's end of a connection that the fan-out writes to."""
 
-    def __init__(self, fanout: Fanout, streams: Streams, fps: float = 1000.0) -> None:
+    def __init__(
+        self, fanout: Fanout, streams: Streams, fps: float = 1000.0, framing: Framing = CANONICAL
+    ) -> None:
         ours, self.sock = socket.socketpair()
         self.sock.settimeout(WITHIN_S)
         self.viewer = streams.watch(VARIANT, fps)
+        self.viewer.framing = framing
         fanout.add(ours, self.viewer, HEAD)
         self._got = b""
 
     def read_part(self) -> int:
-        """Return the X-Timestamp, which is the sequence, of the next whole part."""
-        header, _, rest = self._read_to(b"\r\n\r\n").partition(b"X-Timestamp: ")
+        """Return the sequence of the next whole part, which is what its picture begins with."""
+        header = self.read_to(b"\r\n\r\n")
         length = int(header.rpartition(b"Content-Length: ")[2].split()[0])
         while len(self._got) < length + len(b"\r\n--frame\r\n"):
             self._more()
         body, self._got = self._got[:length], self._got[length + len(b"\r\n--frame\r\n") :]
-        sequence = int(float(rest))
-        assert body == bytes([sequence % 256]) * length
+        sequence = int.from_bytes(body[:4], "big")
+        assert body[4:] == bytes([sequence % 256]) * (length - 4)
         return sequence
 
     def skip_head(self) -> None:
-        assert self._read_to(b"--frame\r\n") == HEAD + b"--frame\r\n"
+        assert self.read_to(b"--frame\r\n") == HEAD + b"--frame\r\n"
 
     def read_to_end(self) -> bytes:
-        with pytest.raises(EOFError):
+        with contextlib.suppress(EOFError):
             while True:
                 self._more()
         return self._got
 
-    def _read_to(self, mark: bytes) -> bytes:
+    def read_to(self, mark: bytes) -> bytes:
         while mark not in self._got:
             self._more()
         found, _, self._got = self._got.partition(mark)
@@ -113,6 +117,44 @@ def test_the_first_part_is_soon_sent_again(fanout: Fanout, streams: Streams) -> 
         began = time.monotonic()
         assert [watcher.read_part(), watcher.read_part()] == [1, 1]
         assert time.monotonic() - began < 1.5
+
+
+def test_the_last_picture_is_soon_sent_again_to_who_wants_that(fanout: Fanout, streams: Streams) -> None:
+    asks, asks_not = Watcher(fanout, streams, framing=Framing(repeats_last=True)), Watcher(fanout, streams)
+    with asks.sock, asks_not.sock:
+        only(streams).publish(frame(1))
+        for watcher in (asks, asks_not):
+            watcher.skip_head()
+            assert [watcher.read_part(), watcher.read_part()] == [1, 1]
+        began = time.monotonic()
+        only(streams).publish(frame(2))
+        assert [asks.read_part(), asks.read_part()] == [2, 2]
+        assert time.monotonic() - began < 1.5
+        assert asks_not.read_part() == 2
+        asks_not.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            asks_not.read_part()
+
+
+def test_each_viewer_gets_its_framing_and_shares_its_parts(fanout: Fanout, streams: Streams) -> None:
+    built: list[int] = []
+
+    def count(frame: EncodedFrame) -> dict[str, str]:
+        built.append(frame.sequence)
+        return {"X-Sequence": str(frame.sequence)}
+
+    watchers = [Watcher(fanout, streams, framing=Framing("other", more_headers=count)) for _ in range(3)]
+    own = Watcher(fanout, streams)
+    only(streams).publish(frame(9))
+    for watcher in watchers:
+        with watcher.sock:
+            text = watcher.read_to(b"--other\r\n") + watcher.read_to(b"--other\r\n")
+            assert text.startswith(HEAD + b"--other\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n")
+            assert b"\r\nX-Sequence: 9\r\n\r\n" in text
+    with own.sock:
+        own.skip_head()
+        assert own.read_part() == 9
+    assert built == [9]
 
 
 def test_a_slow_viewer_skips_to_the_newest_and_holds_up_nobody(fanout: Fanout, streams: Streams) -> None:
@@ -193,7 +235,7 @@ def test_a_viewers_rate_is_kept_by_skipping(fanout: Fanout, streams: Streams) ->
                 pass
         only(streams).end()
         shown = []
-        with pytest.raises(EOFError):
+        with contextlib.suppress(EOFError):
             while True:
                 shown.append(every_second.read_part())
     assert 9 <= len(set(shown)) <= 12

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from stream_server import multipart
-from stream_server.multipart import CONTENT_TYPE, OPENING, part
+from stream_server.multipart import CANONICAL, Framing
+
+part = CANONICAL.part
 
 
 def _jpeg(value: int) -> bytes:
@@ -25,11 +27,29 @@ def test_part_is_the_canonical_framing() -> None:
     )
 
 
-def test_opening_and_content_type_name_the_boundary_of_the_parts() -> None:
-    token = CONTENT_TYPE.partition("boundary=")[2]
+@pytest.mark.parametrize("framing", [CANONICAL, Framing("boundarydonotcross"), Framing(is_empty=True)])
+def test_opening_and_content_type_name_the_boundary_of_the_parts(framing: Framing) -> None:
+    token = framing.content_type.partition("boundary=")[2]
     boundary = f"--{token}\r\n".encode()
-    assert boundary == OPENING
-    assert part(b"", 0).endswith(b"\r\n" + boundary)
+    assert boundary == framing.opening(0)
+    assert framing.part(b"JPEG", 0).endswith(b"\r\n" + boundary)
+
+
+def test_our_own_boundary_is_the_word_frame() -> None:
+    assert CANONICAL.content_type == "multipart/x-mixed-replace;boundary=frame"
+
+
+def test_parts_without_pictures_are_empty() -> None:
+    assert Framing(is_empty=True).part(b"JPEG", 1) == (
+        b"Content-Type: image/jpeg\r\nContent-Length: 0\r\nX-Timestamp: 1.000000\r\n\r\n\r\n--frame\r\n"
+    )
+
+
+def test_headers_sent_ahead_belong_to_the_picture_that_follows() -> None:
+    ahead = Framing("b", is_ahead=True)
+    headers = b"Content-Type: image/jpeg\r\nX-Timestamp: 1.000000\r\n\r\n"
+    assert ahead.opening(1) == b"--b\r\n" + headers
+    assert ahead.part(b"JPEG", 1, {"X-Overload": "1"}) == b"JPEG\r\n--b\r\n" + headers
 
 
 def test_more_headers_follow_the_own_ones_as_written() -> None:
@@ -52,9 +72,13 @@ def test_header_line_of_127_bytes_is_the_longest() -> None:
     assert len(line) == multipart.MAX_HEADER_LINE_BYTES
 
 
-def test_ffmpeg_reads_every_picture_of_a_stream() -> None:
+@pytest.mark.parametrize(
+    "framing", [CANONICAL, Framing("boundarydonotcross"), Framing("boundarydonotcross", is_ahead=True)]
+)
+def test_ffmpeg_reads_every_picture_of_a_stream(framing: Framing) -> None:
     values = [20, 90, 160, 230]
-    stream = OPENING + b"".join(part(_jpeg(value), 1.5, {"X-Long": "v" * 117}) for value in values)
+    parts = (framing.part(_jpeg(value), 1.5, {"X-Long": "v" * 117}) for value in values)
+    stream = framing.opening(1.0) + b"".join(parts)
     with av.open(io.BytesIO(stream), "r", format="mpjpeg") as container:
         frames = islice(container.decode(video=0), len(values))  # at the end it misses the next part's header
         seen = [float(frame.to_ndarray(format="gray").mean()) for frame in frames]

@@ -125,6 +125,27 @@ def test_the_last_frame_of_a_burst_is_shown_when_its_time_has_come() -> None:
         assert time.monotonic() - now >= 0.04
 
 
+@pytest.mark.parametrize(
+    ("parts_at", "now", "fps"),
+    [
+        ([], 100.0, 0),
+        ([100.0, 100.5], 100.9, 0),  # the second is not over
+        ([100.0, 100.5], 101.9, 2),
+        ([100.0, 100.5, 101.1], 101.9, 2),
+        ([100.0, 100.5, 101.1], 102.0, 1),
+        ([100.0, 102.1], 102.9, 0),  # nothing in second 101
+        ([100.0], 102.0, 0),
+    ],
+)
+def test_parts_of_the_last_full_second_are_a_viewers_rate(
+    parts_at: list[float], now: float, fps: int
+) -> None:
+    with Streams().watch(LIVE, 10) as viewer:
+        for at in parts_at:
+            viewer.count_part(at)
+        assert viewer.sent_fps(now) == fps
+
+
 def test_the_end_wakes_viewers_at_once() -> None:
     streams = Streams()
     with streams.watch(LIVE, 10) as viewer, ThreadPoolExecutor(1) as threads:

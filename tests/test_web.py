@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from stream_server import schemas
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.multipart import CONTENT_TYPE
+from stream_server.multipart import CANONICAL
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
 from tests.leaks import wait_until
@@ -316,7 +316,7 @@ def test_stream_of_a_lost_camera_repeats_the_reason_every_second(client: FlaskCl
 
 def test_tutorials_address_shows_the_first_camera(client: FlaskClient) -> None:
     with client.get("/video_feed?width=320") as stream:
-        assert stream.content_type == CONTENT_TYPE
+        assert stream.content_type == CANONICAL.content_type
         (part, *_) = StrictParser().feed(next(stream.iter_encoded()))
     image = cv2.imdecode(np.frombuffer(part.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None

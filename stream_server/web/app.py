@@ -11,10 +11,23 @@ from werkzeug.exceptions import HTTPException
 
 import stream_server
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
+from stream_server.annotate import message_picture
 from stream_server.config import explain_errors
+from stream_server.encode import encode_jpeg
 from stream_server.engine import Engine
 from stream_server.errors import EncodeError, ImageError, LimitError
-from stream_server.web import api, embed, health, metrics, pages, streaming, wall
+from stream_server.web import (
+    api,
+    compat,
+    embed,
+    frigate,
+    health,
+    metrics,
+    pages,
+    streaming,
+    ustreamer,
+    wall,
+)
 from stream_server.web.current import KEY
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
@@ -30,6 +43,9 @@ CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'self'"
 )
+ERROR_SIZE_WH = (640, 360)
+"""Of the picture that tells an `<img>` what went wrong."""
+
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -43,7 +59,7 @@ def create_app(engine: Engine) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
-    for module in (pages, streaming, embed, wall, api, health, metrics):
+    for module in (pages, streaming, embed, wall, api, compat, ustreamer, frigate, health, metrics):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:
@@ -92,8 +108,12 @@ def _show_http_error(error: HTTPException) -> Response:
 
 
 def _answer(status: HTTPStatus, detail: str) -> Response:
-    """Return a page to who browses, else problem details (RFC 9457)."""
-    accepted = request.accept_mimetypes.best_match(["application/problem+json", "text/html"])
+    """Return a page to who browses, a picture to an `<img>`, else problem details (RFC 9457)."""
+    kinds = ("application/problem+json", "text/html", "image/jpeg")
+    accepted = request.accept_mimetypes.best_match(kinds)
+    if accepted == "image/jpeg":
+        picture = message_picture(ERROR_SIZE_WH, status.phrase, detail)
+        return Response(encode_jpeg(picture, 80), status, content_type=accepted)
     if accepted == "text/html" and not request.path.startswith("/api/"):
         return Response(render_template("error.html", status=status, detail=detail), status)
     problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}

@@ -62,7 +62,7 @@ class _EngineCollector(Collector):
         return online, fps, overload, frames
 
     def _streams(self) -> Iterable[Metric]:
-        labels = ("camera", "overlay", "width", "quality", "labels", "caption")
+        labels = ("camera", "overlay", "width", "quality", "labels", "caption", "boxes")
         viewers = GaugeMetricFamily("stream_server_viewers", "Who watches now.", labels=labels)
         fps = GaugeMetricFamily("stream_server_stream_fps", "Frames published per second.", labels=labels)
         sent = CounterMetricFamily(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, render_template
 
+from stream_server.web.compat import mjpg_streamer
 from stream_server.web.current import engine, pipeline
 
 blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
-def index() -> str:
-    """Show all cameras."""
+def index() -> str | Response:
+    """Show all cameras; to who takes this for an mjpg-streamer, give what it asks for."""
+    answer = mjpg_streamer()
+    if answer is not None:
+        return answer
     return render_template("index.html", cameras=list(engine().pipelines.values()))
 
 

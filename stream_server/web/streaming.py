@@ -5,19 +5,21 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import ServiceUnavailable
 
 from stream_server.camera import Camera, CameraState
+from stream_server.clock import wall_clock
 from stream_server.config import CameraConfig, Overlay
 from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.frames import EncodedFrame
-from stream_server.multipart import CONTENT_TYPE, OPENING
+from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Variant, Viewer
-from stream_server.web.current import engine, first_camera, pipeline
+from stream_server.web.current import engine, pipeline
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -48,6 +50,9 @@ class StreamQuery(BaseModel):
     quality: int | None = Field(None, ge=1, le=100, description="JPEG quality.")
     labels: bool | None = Field(None, description="Write label, score and track number at each box.")
     caption: bool | None = Field(None, description="Write camera name, time and frame rate into the picture.")
+    extra_headers: bool = Field(
+        False, description="Say in each part when its frame was captured and encoded."
+    )
 
     def variant(self, config: CameraConfig) -> Variant:
         """Return the variant asked for, with the camera's own settings where nothing was said."""
@@ -61,23 +66,55 @@ class StreamQuery(BaseModel):
         )
 
 
+def _stage_headers(frame: EncodedFrame) -> Mapping[str, str]:
+    """Return when the frame passed which stage, in seconds since 1970; sent: to the first who got it."""
+    return {
+        "X-Sequence": str(frame.sequence),
+        "X-Captured-At": f"{wall_clock(frame.captured_at):.6f}",
+        "X-Encoded-At": f"{wall_clock(frame.encoded_at):.6f}",
+        "X-Sent-At": f"{time.time():.6f}",
+    }
+
+
+WITH_STAGES = Framing(more_headers=_stage_headers)
+
+
 def _query() -> StreamQuery:
     return StreamQuery.model_validate(request.args.to_dict())
 
 
-@blueprint.get("/video_feed", defaults={"camera": None})
 @blueprint.get("/cameras/<camera>/stream.mjpg")
-def stream(camera: str | None) -> Response:
+def stream(camera: str) -> Response:
     """Return the camera's frames as multipart JPEG, without end."""
-    name = camera or first_camera()
-    config, query = pipeline(name).config, _query()
+    config, query = pipeline(camera).config, _query()
+    framing = WITH_STAGES if query.extra_headers else CANONICAL
+    return stream_response(camera, query.variant(config), query.fps or config.stream.fps, framing)
+
+
+def stream_response(
+    camera: str, variant: Variant, fps: float, framing: Framing = CANONICAL, key: str = ""
+) -> Response:
+    """Return the answer that shows a camera until its viewer leaves; to HEAD, its headers only.
+
+    key: what the client calls itself; given back, with the number that its viewer has, in a cookie.
+
+    Raises LimitError when as many watch already as may.
+    """
     if request.method == "HEAD":
-        return Response(iter(()), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
-    viewer = engine().watch(name, query.variant(config), query.fps or config.stream.fps)
+        return Response(iter(()), content_type=framing.content_type, headers=STREAM_HEADERS)
+    viewer = engine().watch(camera, variant, fps, request.remote_addr or "")
+    viewer.framing, viewer.key = framing, key
+    response = _answer(viewer)
+    if key:
+        response.set_cookie("stream_client", f"{key}/{viewer.number:x}", max_age=30, samesite="Lax")
+    return response
+
+
+def _answer(viewer: Viewer) -> Response:
     sock = request.environ.get("gunicorn.socket")
     if sock is not None and not isinstance(sock, ssl.SSLSocket):
         return _HandedOver(engine().fanout, sock, viewer)
-    response = Response(_parts(viewer), content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
+    response = Response(_parts(viewer), content_type=viewer.framing.content_type, headers=STREAM_HEADERS)
     response.call_on_close(viewer.close)
     return response
 
@@ -86,7 +123,7 @@ class _HandedOver(Response):
     """An answer that the fan-out loop writes: the server's thread is free once it has the socket."""
 
     def __init__(self, fanout: Fanout, sock: socket.socket, viewer: Viewer) -> None:
-        super().__init__(content_type=CONTENT_TYPE, headers=STREAM_HEADERS)
+        super().__init__(content_type=viewer.framing.content_type, headers=STREAM_HEADERS)
         del self.headers["Content-Length"]
         self._fanout = fanout
         self._sock = sock
@@ -105,33 +142,44 @@ class _HandedOver(Response):
 
 def _parts(viewer: Viewer) -> Iterator[bytes]:
     """Yield the opening boundary with the first part, then part after part until the stream ends."""
-    newest: EncodedFrame | None = None
-    repeat_s = REPEAT_FIRST_S
+    framing = viewer.framing
+    opening, shown, repeat_s = framing.opening(time.time()), None, REPEAT_FIRST_S
     while True:
-        frame = viewer.next_frame(repeat_s)
-        if frame is None and viewer.has_ended:
+        newer = viewer.next_frame(repeat_s)
+        if newer is None and viewer.has_ended:
             return
-        if newest is None and frame is not None:
-            yield OPENING + frame.part
-        elif newest is not None:
-            yield (frame or newest).part
-            repeat_s = REPEAT_S
-        newest = frame or newest
+        if frame := newer or shown:
+            is_soon = shown is None or (framing.repeats_last and newer is not None)
+            repeat_s = REPEAT_FIRST_S if is_soon else REPEAT_S
+            viewer.count_part(time.monotonic())
+            yield opening + frame.part_in(framing)
+            opening, shown = b"", frame
 
 
 @blueprint.get("/cameras/<camera>/snapshot.jpg")
 def snapshot(camera: str) -> Response:
     """Return the camera's newest frame as one JPEG; 503, with a picture that says why, when it has none."""
-    watched = pipeline(camera)
-    variant = _query().variant(watched.config)
+    return snapshot_response(camera, _query().variant(pipeline(camera).config))
+
+
+def snapshot_response(camera: str, variant: Variant) -> Response:
+    """Return the answer that is a camera's newest frame; to HEAD, its headers only."""
     if request.method == "HEAD":
         return Response(iter(()), content_type="image/jpeg")
+    frame = newest_picture(camera, variant)
+    status = 503 if frame.is_message else 200
+    taken_at = {"X-Timestamp": f"{wall_clock(frame.captured_at):.6f}"}
+    return Response(frame.jpeg, status, taken_at, content_type="image/jpeg")
+
+
+def newest_picture(camera: str, variant: Variant) -> EncodedFrame:
+    """Return a camera's newest frame, or the picture that says why it has none; else answers 503."""
+    watched = pipeline(camera)
     with watched.streams.watch(variant, fps=120) as viewer:
         frame = _first_picture(viewer, watched.camera)
     if frame is None:
-        return Response(status=503, headers={"Retry-After": "5"})
-    status = 503 if frame.is_message else 200
-    return Response(frame.jpeg, status, content_type="image/jpeg")
+        raise ServiceUnavailable(f"no picture came within {SNAPSHOT_WITHIN_S:.0f} s", retry_after=5)
+    return frame
 
 
 def _first_picture(viewer: Viewer, camera: Camera) -> EncodedFrame | None:

@@ -109,13 +109,14 @@ def test_odd_sizes_come_whole_and_contiguous(tmp_path: Path, size_wh: tuple[int,
         ("yuvj420p", "mjpeg", (64, 48), ""),
         ("yuvj420p", "libx264", (64, 48), "smpte170m"),
         ("yuvj420p", "libx264", (64, 48), "bt709"),
+        ("yuv420p-full", "libvpx-vp9", (64, 48), "smpte170m"),
     ],
 )
 def test_colours_are_those_of_the_tagged_range_and_matrix(
     tmp_path: Path, pixel_format: str, codec: str, size_wh: tuple[int, int], colour_space: str
 ) -> None:
     path = tmp_path / "colour.mkv"
-    for bgr in ((0, 0, 255), (0, 255, 0), (255, 0, 0), (128, 128, 128), (255, 255, 255), (0, 0, 0)):
+    for bgr in ((0, 0, 255), (0, 255, 0), (255, 0, 0), (70, 70, 70), (190, 190, 190), (60, 120, 180)):
         write_tagged_colour(path, bgr, pixel_format, codec, size_wh, colour_space)
         decoded = play(path)[0].reshape(-1, 3).mean(axis=0)
         assert np.abs(decoded - bgr).max() < 6, (bgr, decoded)
@@ -136,7 +137,7 @@ def write_tagged_colour(
     blue, green, red = (value / 255 for value in bgr)
     luma = red_share * red + (1 - red_share - blue_share) * green + blue_share * blue
     chroma = (blue - luma) / (2 - 2 * blue_share), (red - luma) / (2 - 2 * red_share)
-    is_full = pixel_format.startswith("yuvj")
+    is_full = pixel_format != "yuv420p"
     y = 255 * luma if is_full else 16 + 219 * luma
     u, v = (128 + (255 if is_full else 224) * value for value in chroma)
     width, height = size_wh
@@ -145,12 +146,15 @@ def write_tagged_colour(
     planes[height : height * 5 // 4] = min(round(u), 255)
     planes[height * 5 // 4 :] = min(round(v), 255)
     with av.open(str(path), "w") as container:
-        options = {} if codec == "mjpeg" else {"qp": "4", "x264-params": f"colormatrix={colour_space}"}
+        options = {"qp": "4", "x264-params": f"colormatrix={colour_space}"} if codec == "libx264" else {}
         stream = container.add_stream(codec, rate=25, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size_wh
-        stream.pix_fmt = pixel_format
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format=pixel_format)))
+        stream.pix_fmt = pixel_format.removesuffix("-full")
+        stream.codec_context.color_range = 2 if is_full else 1
+        frame = av.VideoFrame.from_ndarray(planes, format=stream.pix_fmt)
+        frame.color_range = stream.codec_context.color_range
+        container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
@@ -320,11 +324,16 @@ def test_a_name_is_never_taken_for_a_protocol(
 
 def test_awkward_names_are_plain_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_numbered(tmp_path / "a.mp4", 2)
-    awkward = tmp_path / "50% of #1? (a|b),c %03d.mp4"
-    path.rename(awkward)
+    awkward = path.rename(tmp_path / "50% of #1? (a|b),c %03d.mp4")
     assert len(play(awkward)) == 2
     monkeypatch.chdir(tmp_path)
     assert len(play(Path(awkward.name))) == 2
+
+
+def test_the_suffix_says_what_a_file_has_to_be(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "a.ts", 20).rename(tmp_path / "a.avi")
+    with pytest.raises(SourceError, match=r"cannot play .*a\.avi: damaged, incomplete, or no avi video"):
+        play(path)
 
 
 def test_unusable_paths_say_why(tmp_path: Path) -> None:

@@ -29,9 +29,14 @@ Content = bytes | Callable[[], bytes | None]
 
 
 class Server:
-    """Serves the files of a dictionary; a function is asked for its content, None leaves clients waiting."""
+    """Serves the files of a dictionary; a function is asked for its content, None leaves clients waiting.
 
-    def __init__(self, files: Mapping[str, Content], password: str | None = None) -> None:
+    password: what the files ending with `locked` need.
+    """
+
+    def __init__(
+        self, files: Mapping[str, Content], password: str | None = None, *, locked: str = ""
+    ) -> None:
         self.asked: list[str] = []
         self.authorizations: list[str | None] = []
         self.closing = threading.Event()
@@ -41,7 +46,8 @@ class Server:
             def do_GET(self) -> None:
                 owner.asked.append(self.path)
                 owner.authorizations.append(self.headers["Authorization"])
-                if password and self.headers["Authorization"] != basic(password):
+                is_locked = password and self.path.endswith(locked)
+                if is_locked and self.headers["Authorization"] != basic(password or ""):
                     self.send_response(401)
                     self.send_header("WWW-Authenticate", 'Basic realm="hls"')
                     self.send_header("Content-Length", "0")
@@ -234,12 +240,13 @@ def test_credentials_open_it_and_go_to_no_other_host(segments: dict[str, bytes])
         assert set(elsewhere.authorizations) == {None}
 
 
-def test_a_refused_password_is_tried_once(segments: dict[str, bytes]) -> None:
-    with Server(segments, PASSWORD) as server:
+@pytest.mark.parametrize("locked", [".m3u8", ".ts"])
+def test_a_refused_password_is_tried_once(segments: dict[str, bytes], locked: str) -> None:
+    with Server(segments, PASSWORD, locked=locked) as server:
         error = refusal(server.url(), username=USERNAME, password="wrong-canary")
         assert isinstance(error, AuthenticationFailed)
         assert error.reason == "the camera refuses the user name or password"
-        assert server.authorizations == [None, basic("wrong-canary")]
+        assert server.authorizations.count(basic("wrong-canary")) == 1
 
 
 def test_what_is_no_playlist_is_refused() -> None:

@@ -28,7 +28,7 @@ PASSWORD = "p@ss:w/rd#1 %ü?&canary"
 STREAMS = {
     "/stream": Stream(),
     "/long-gop": Stream(gop=1000),
-    "/loss": Stream(loss=0.02, mtu=800, gop=5),
+    "/loss": Stream(loss=0.1, mtu=80, gop=8, pattern="blink"),
     "/slices": Stream(slices=True),
     "/h265": Stream(codec="h265"),
     "/jpeg": Stream(codec="mjpeg"),
@@ -121,9 +121,8 @@ def test_the_first_picture_comes_within_a_second(camera: RTSPCamera) -> None:
         assert time.monotonic() - started < 1
 
 
-def test_no_picture_waits_in_the_decoder(camera: RTSPCamera) -> None:
-    with opened(camera.url()) as source:
-        next_picture(source)
+def test_no_picture_waits_in_the_decoder() -> None:
+    with RTSPCamera() as camera, opened(camera.url()) as source:  # a new stream begins with a key frame
         assert all(source.read() for _ in range(20)), "each packet gives its own picture"
 
 
@@ -258,7 +257,7 @@ def test_a_short_freeze_costs_nothing(transport: str) -> None:
         pictures = [next_picture(source) for _ in range(30)]
         timer.join()
         assert all(is_test_card(picture) for picture in pictures)
-        assert source.decode_errors == 0
+        assert transport == "udp" or source.decode_errors == 0  # what it sends at once then may get lost
 
 
 def test_a_dropped_session_is_an_error_at_once() -> None:
@@ -302,9 +301,9 @@ def test_every_picture_has_the_size_it_was_sent_with() -> None:
 
 def test_lost_packets_never_show(camera: RTSPCamera) -> None:
     with opened(camera.url("/loss"), transport="udp") as source:
-        pictures = [next_picture(source) for _ in range(40)]
+        pictures = [next_picture(source) for _ in range(25)]
         assert source.decode_errors > 0
-    assert all(is_test_card(picture) for picture in pictures)
+    assert all(picture.image.std() < 1 for picture in pictures), "each is black or white, no mixture of two"
 
 
 def test_pictures_that_the_camera_cuts_apart_are_shown(camera: RTSPCamera) -> None:

@@ -193,4 +193,4 @@ def _check_file(path: Path) -> None:
 
 
 def _unreadable(path: Path) -> str:
-    return f"cannot play {path}: damaged, incomplete, or not a {path.suffix[1:].lower()} video"
+    return f"cannot play {path}: damaged, incomplete, or no {path.suffix[1:].lower()} video"

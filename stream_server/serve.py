@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -28,6 +29,8 @@ from stream_server.web.app import create_app
 log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 3
+RECEIVE_WITHIN_S = 5
+"""A client that pauses longer within a request is dropped: a thread waits for it."""
 FIRST_FRAME_WITHIN_S = 15.0
 POLL_S = 0.05
 
@@ -44,7 +47,10 @@ def serve(config: Config, *, verbose: bool = False) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+        # Linux hands it on to accepted sockets; gunicorn sets no limit of its own.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", RECEIVE_WITHIN_S, 0))
+        return listener
     except (OSError, OverflowError) as exc:
         if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
             raise ConfigError(
@@ -179,7 +185,9 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
     def exception(self, msg: str, *args: object, **kwargs: object) -> None:
         """Log an error with its traceback, a viewer that went away or takes nothing in one quiet line."""
         error = sys.exc_info()[1]
-        if isinstance(error, OSError):
+        if isinstance(error, BlockingIOError):
+            log.info("a connection was dropped: half a request came, and no more for %d s", RECEIVE_WITHIN_S)
+        elif isinstance(error, OSError):
             log.info("a connection was dropped: %s", error)
         else:
             super().exception(msg, *args, **kwargs)

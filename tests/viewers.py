@@ -32,8 +32,10 @@ class StrictParser:
     """Reads the canonical framing and nothing else; `feed` returns the parts that are complete.
 
     A part is: headers, an empty line, Content-Length bytes of JPEG, a line break, the boundary's line.
+    boundary_line: of another server's framing, which is the same but for that.
     """
 
+    boundary_line: bytes = BOUNDARY_LINE
     _data: bytearray = field(default_factory=bytearray)
     _is_open: bool = False
 
@@ -41,8 +43,8 @@ class StrictParser:
         """Take in `data`; raises FormatError."""
         self._data += data
         parts = []
-        if not self._is_open and len(self._data) >= len(BOUNDARY_LINE):
-            self._cut(BOUNDARY_LINE)
+        if not self._is_open and len(self._data) >= len(self.boundary_line):
+            self._cut(self.boundary_line)
             self._is_open = True
         while self._is_open and (part := self._next_part()):
             parts.append(part)
@@ -67,7 +69,7 @@ class StrictParser:
             return None
         headers = _headers(bytes(self._data[:end]))
         length = int(dict(headers)["Content-Length"])
-        ending = b"\r\n" + BOUNDARY_LINE
+        ending = b"\r\n" + self.boundary_line
         if len(self._data) < end + 4 + length + len(ending):
             return None
         jpeg = bytes(self._data[end + 4 : end + 4 + length])

@@ -191,17 +191,20 @@ class Server:
         method: str = "GET",
         timeout_s: float = 10,
     ) -> Answer:
-        """Return the answer to one request on a connection of its own."""
+        """Return the answer to one request on a connection of its own; fail when it does not end in time."""
         started = time.monotonic()
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()
-            body = response.read()
+            body = bytearray()
+            while data := response.read1():
+                body += data
+                assert time.monotonic() - started < timeout_s, f"{path} does not end"
         finally:
             connection.close()
         lower = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, lower, body, time.monotonic() - started)
+        return Answer(response.status, lower, bytes(body), time.monotonic() - started)
 
     def camera(self, name: str = "demo") -> dict[str, Any]:
         """Return what the API says about a camera."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -151,23 +152,24 @@ def test_credentials_leave_the_address(load: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        _camera(f"password: ['{SECRET}']"),
-        _camera(f"password: '{SECRET}', fps: 0"),
-        _camera(f"password: {{vault: '{SECRET}'}}"),
-        f"cameras: [{{source: 0, password: '{SECRET}'}}]",
-        f"cameras: {{front: [{{password: '{SECRET}'}}]}}",
-        f"cameras: {{front: {{source: 'rtsp:/admin:{SECRET}@host/'}}}}",
-        f"cameras: {{front: {{source: 'rtsp://admin:{SECRET}@host:port/'}}}}",
-        f"cameras: {{front: {{source: 'admin:{SECRET}@host'}}}}",
-        f"cameras: {{front: {{source: 'exec://admin:{SECRET}@host'}}}}",
-        f"cameras: {{front: {{source: ['rtsp://admin:{SECRET}@host']}}}}",
+        _camera("password: ['SECRET']"),
+        _camera("password: 'SECRET', fps: 0"),
+        _camera("password: {vault: 'SECRET'}"),
+        "cameras: [{source: 0, password: 'SECRET'}]",
+        "cameras: {front: [{password: 'SECRET'}]}",
+        "cameras: {front: {source: 'rtsp:/admin:SECRET@host/'}}",
+        "cameras: {front: {source: 'rtsp://admin:SECRET@host:port/'}}",
+        "cameras: {front: {source: 'admin:SECRET@host'}}",
+        "cameras: {front: {source: 'exec://admin:SECRET@host'}}",
+        "cameras: {front: {source: ['rtsp://admin:SECRET@host']}}",
     ],
 )
 def test_message_never_holds_a_password(load: Any, text: str) -> None:
+    secret = uuid.uuid4().hex  # a new one: those seen before are masked whatever the message holds
     with pytest.raises(ConfigError) as caught:
-        load(text)
-    assert SECRET not in str(caught.value)
-    assert SECRET not in repr(caught.value)
+        load(text.replace("SECRET", secret))
+    assert secret not in str(caught.value)
+    assert secret not in repr(caught.value)
 
 
 def _logged(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -189,20 +190,22 @@ def test_server_with_fifty_viewers_ends_in_order(number: int, group: bool) -> No
     # That no shared memory is left is looked at after every test, see conftest.py.
 
 
-def test_viewers_who_read_nothing_hold_up_the_end_for_at_most_five_seconds() -> None:
+def test_clients_who_take_or_send_nothing_hold_up_the_end_for_at_most_five_seconds() -> None:
     with Server(*SMALL_DEMO, *NO_DETECTOR) as server, ExitStack() as stack:
         for _ in range(5):
             stack.enter_context(_stuck(server))
+            stack.enter_context(_half_a_request(server))
         code, seconds = server.stop()
         assert code == 0
         assert seconds < 5
         assert server.is_gone(0.5)
 
 
-def test_second_sigterm_ends_a_server_that_waits_for_viewers() -> None:
-    with Server(*SMALL_DEMO, *NO_DETECTOR) as server, _stuck(server), _stuck(server):
+def test_second_sigterm_ends_a_server_whose_worker_hangs() -> None:
+    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
+        os.kill(server.web_worker, signal.SIGSTOP)
         server.process.send_signal(signal.SIGTERM)
-        assert wait_until(lambda: not _listens(server.port), 2)
+        assert wait_until(lambda: not _has_sockets(server.process.pid), 2)  # the first signal has arrived
         code, seconds = server.stop()
         assert code == 0
         assert seconds < 1
@@ -210,7 +213,7 @@ def test_second_sigterm_ends_a_server_that_waits_for_viewers() -> None:
 
 
 def test_nothing_outlives_a_killed_arbiter() -> None:
-    with Server(*SMALL_DEMO) as server, Viewer(server.port) as viewer:
+    with Server(*SMALL_DEMO) as server, Viewer(server.port) as viewer, _half_a_request(server):
         server.wait_for_camera(lambda info: info["detection_fps"] > 0, 20)
         viewer.read(2)
         server.process.kill()
@@ -224,6 +227,18 @@ def _stuck(server: Server) -> Viewer:
     return viewer
 
 
+def _half_a_request(server: Server) -> socket.socket:
+    """Return the connection of a client that the server still waits for."""
+    sock = socket.create_connection(("127.0.0.1", server.port))
+    sock.sendall(b"GET / HTTP/1.1\r\nHost:")
+    return sock
+
+
+def _has_sockets(pid: int) -> bool:
+    with os.scandir(f"/proc/{pid}/fd") as entries:
+        return any(os.readlink(entry.path).startswith("socket:") for entry in entries)
+
+
 def _held_connections(port: int) -> int:
     """Return how many connections to `port` are still descriptors of the server."""
     return sum(row.state != LISTEN and row.inode != 0 for row in _tcp(port))
@@ -232,10 +247,6 @@ def _held_connections(port: int) -> int:
 def _unsent_bytes(server_port: int, viewer_port: int) -> int:
     """Return how much the kernel holds of what the server sent to a viewer."""
     return sum(row.unsent_bytes for row in _tcp(server_port) if row.remote_port == viewer_port)
-
-
-def _listens(port: int) -> bool:
-    return any(row.state == LISTEN for row in _tcp(port))
 
 
 LISTEN = 0x0A

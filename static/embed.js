@@ -16,7 +16,7 @@
   const WIDTHS = [320, 640, 960, 1280, 1920];
   const MAX_STREAMS = 4;
   const STALLED_MS = 12000; // the server sends a picture again after 5 s without a newer one
-  const WORKED_MS = 10000;
+  const WORKED_MS = 5000;
   const ANSWERS_WITHIN_MS = 5000;
   const WAIT_MS = [500, 8000]; // before the next try: doubling from the first to the last
   const SNAPSHOT_EVERY_MS = 1000;

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import browser, page
 from tests.leaks import children
+
+__all__ = ["browser", "page"]
 
 SETTLE_WITHIN_S = 5.0
 

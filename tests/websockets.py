@@ -98,7 +98,8 @@ class Client:
         """Return the next picture."""
         event = self._next()
         assert isinstance(event, BytesMessage), event
-        shown = Shown(*struct.unpack("!IId", event.data[:16]), bytes(event.data[16:]))
+        id, sequence, timestamp = struct.unpack("!IId", event.data[:16])
+        shown = Shown(id, sequence, timestamp, bytes(event.data[16:]))
         assert shown.jpeg.startswith(b"\xff\xd8")
         assert shown.jpeg.endswith(b"\xff\xd9")
         if ack:

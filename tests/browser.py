@@ -1,0 +1,68 @@
+"""Debian's Chromium, driven by Playwright: fixtures and what tests look for in its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.needs import need, need_module
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WITHIN_MS = 15_000
+
+MOVES = """
+async (selector) => {
+  const image = document.querySelector(selector);
+  const context = new OffscreenCanvas(160, 90).getContext("2d", {willReadFrequently: true});
+  const look = () => {
+    context.drawImage(image, 0, 0, 160, 90);
+    return context.getImageData(0, 0, 160, 90).data;
+  };
+  while (!image.naturalWidth) await new Promise((next) => setTimeout(next, 50));
+  const first = look();
+  for (;;) {
+    await new Promise((next) => setTimeout(next, 100));
+    const now = look();
+    let changed = 0;
+    for (let i = 0; i < now.length; i += 4) if (Math.abs(now[i] - first[i]) > 24) changed++;
+    if (changed > 100) return changed;
+  }
+}
+"""
+"""Resolves once the picture that a selector finds has changed."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = need("chromium")
+    playwright = need_module("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab; what it complains about fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WITHIN_MS)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
+    assert not complaints, complaints

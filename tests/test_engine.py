@@ -72,9 +72,8 @@ def test_no_more_watch_from_an_address_than_may(engine: Engine) -> None:
 
 @pytest.mark.parametrize("engine", [{"max_viewers": 1}], indirect=True)
 def test_who_leaves_makes_room(engine: Engine) -> None:
-    with engine.watch("one", Variant(), 10):
-        with pytest.raises(LimitError):
-            watch(engine)
+    with engine.watch("one", Variant(), 10), pytest.raises(LimitError):
+        watch(engine)
     watch(engine)
 
 

@@ -3,7 +3,7 @@
 Drawing: `annotate` of 8 boxes and `encode_jpeg`, against converting (I420 to BGR) and encoding the same frame
 with OpenCV alone. CPU time of one thread, calls interleaved.
 
-Serving: the server's processes play a 1280x720 H.264 file at 25 fps without detection to one viewer; the floor
+Serving: the server plays a 1280x720 H.264 file at 25 fps without detection to one viewer; the floor
 is a process that decodes, converts and encodes the same file at the same pace in one thread. CPU time per
 frame shown, rounds interleaved, both on core 0, the viewer on the last core.
 """

@@ -43,7 +43,7 @@ def _left_over(
 
 
 def _descriptors() -> set[str]:
-    """Return what this process has open: sockets, pipes, devices and shared memory (files stay out: caches)."""
+    """Return what is open: sockets, pipes, devices and shared memory, but no files, which are cached."""
     found = set()
     for fd in os.listdir("/proc/self/fd"):
         try:

@@ -18,6 +18,7 @@ from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.frames import Picture
 from stream_server.sources import open_source
+from stream_server.sources.live import SLICE_S
 from stream_server.sources.rtsp import RTSPSource
 from tests.cameras.rtsp import RTSPCamera, Stream
 
@@ -243,21 +244,23 @@ def test_a_frozen_camera_is_lost_after_the_read_timeout(transport: str) -> None:
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"^no data for 1 s$"):
             read_on(source)
-        assert 0.9 < time.monotonic() - started < 2
+        assert 0.9 < time.monotonic() - started < 2.5
         camera.thaw()
 
 
-@pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_a_short_freeze_costs_nothing(transport: str) -> None:
+@pytest.mark.parametrize(
+    ("transport", "freeze_s", "costs"), [("tcp", 1.0, 0), ("tcp", 2.3, 1), ("udp", 2.3, 10)]
+)
+def test_after_a_short_freeze_it_goes_on(transport: str, freeze_s: float, costs: int) -> None:
     with RTSPCamera() as camera, opened(camera.url(), transport=transport) as source:
         next_picture(source)
         camera.freeze()
-        timer = threading.Timer(1.0, camera.thaw)
+        timer = threading.Timer(freeze_s, camera.thaw)
         timer.start()
         pictures = [next_picture(source) for _ in range(30)]
         timer.join()
-        assert all(is_test_card(picture) for picture in pictures)
-        assert transport == "udp" or source.decode_errors == 0  # what it sends at once then may get lost
+        assert sum(not is_test_card(picture) for picture in pictures) <= costs
+        assert source.decode_errors <= costs
 
 
 def test_a_dropped_session_is_an_error_at_once() -> None:
@@ -279,7 +282,7 @@ def test_interrupt_ends_a_read_of_a_silent_camera() -> None:
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"^interrupted$"):
             read_on(source)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < SLICE_S + 0.5
         timer.join()
         camera.thaw()
 

@@ -18,10 +18,12 @@ from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_vid
 from stream_server.sources.avpictures import PictureMaker
 from stream_server.sources.base import Source
 
-SLICE_S = 0.3
+SLICE_S = 2.0
 """FFmpeg is asked for packets in turns this long, because nothing but its own time limit can stop it waiting.
 
-Cut short, it goes on where it was (tested with RTSP over TCP and UDP, and HLS, frozen in the middle)."""
+Cut short, RTSP goes on where it was, but for a packet of which a part had come: so not for every hiccup of a
+wireless network, and yet shorter than `Camera.close` waits.
+"""
 
 
 class LiveSource(Source):
@@ -38,7 +40,7 @@ class LiveSource(Source):
         self._stream: VideoStream | None = None
         self._packets: Iterator[VideoPacket] | None = None
         self._decoder: PacketDecoder | None = None
-        self._heard_at = self._seen_at = 0.0
+        self._in_vain_since: float | None = None
 
     @property
     def decode_errors(self) -> int:
@@ -57,7 +59,6 @@ class LiveSource(Source):
         self._decoder = PacketDecoder(self._stream, hide_broken=self._config.transport == "udp")
         self.size_wh = self._decoder.size_wh
         self.description = f"{self._decoder.codec} over {self._protocol}"
-        self._heard_at = self._seen_at = time.monotonic()
 
     def read(self, wanted: bool = True) -> Picture | None:
         """Return the picture that the next packet completes, None if it completes none fit to show."""
@@ -65,14 +66,11 @@ class LiveSource(Source):
         assert decoder is not None
         if not wanted:
             decoder.skip(packet)
-            self._seen_at = self._heard_at
+            self._in_vain_since = None
             return None
         frames = decoder.decode(packet)
-        if not frames:
-            self._check_progress()
-            return None
-        self._seen_at = self._heard_at
-        return self._pictures.picture(frames[-1])
+        self._check_progress(bool(frames))
+        return self._pictures.picture(frames[-1]) if frames else None
 
     def close(self) -> None:
         """Disconnect."""
@@ -104,7 +102,6 @@ class LiveSource(Source):
             if self._interrupted.is_set():
                 raise SourceError("interrupted")
             if (packet := self._packet_in_slice()) is not None:
-                self._heard_at = time.monotonic()
                 return packet
             if time.monotonic() > deadline:
                 raise SourceError(f"no data for {self._config.read_timeout_s:g} s")
@@ -129,9 +126,14 @@ class LiveSource(Source):
         self._packets = packets = iter(self._container.demux(self._stream))
         return packets
 
-    def _check_progress(self) -> None:
+    def _check_progress(self, has_picture: bool) -> None:
         """Raise SourceError when data comes but no picture for too long."""
-        if self._heard_at - self._seen_at > self._config.read_timeout_s:
+        if has_picture:
+            self._in_vain_since = None
+            return
+        now = time.monotonic()
+        self._in_vain_since = self._in_vain_since or now
+        if now - self._in_vain_since > self._config.read_timeout_s:
             errors = f"; {self.decode_errors} were broken" if self.decode_errors else ""
             raise SourceError(f"data but no picture for {self._config.read_timeout_s:g} s{errors}")
 

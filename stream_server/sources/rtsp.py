@@ -47,7 +47,7 @@ class RTSPSource(LiveSource):
             self._url_with_credentials(),
             format="rtsp",
             options=self._options(),
-            timeout=(self._config.connect_timeout_s, SLICE_S),
+            timeout=(self._config.connect_timeout_s, min(SLICE_S, self._config.read_timeout_s)),
         )
 
     def _options(self) -> dict[str, str]:

@@ -31,15 +31,17 @@ async (selector) => {
     context.drawImage(image, 0, 0, 160, 90);
     return context.getImageData(0, 0, 160, 90).data;
   };
-  while (!image.naturalWidth) await new Promise((next) => setTimeout(next, 50));
+  for (let i = 0; i < 200 && !image.naturalWidth; i++) await new Promise((next) => setTimeout(next, 50));
+  if (!image.naturalWidth) return 0;
   const first = look();
-  for (;;) {
+  for (const until = performance.now() + 10000; performance.now() < until;) {
     await new Promise((next) => setTimeout(next, 100));
     const now = look();
     let changed = 0;
     for (let i = 0; i < now.length; i += 4) if (Math.abs(now[i] - first[i]) > 24) changed++;
     if (changed > 100) return changed;
   }
+  return 0;
 }
 """
 """Resolves once the picture that a selector finds has changed."""

@@ -27,7 +27,7 @@ LIVE_PX = 40
 """The same for a box that the tracker carried on from there."""
 PICTURE = """
 async (image) => {
-  while (!image.naturalWidth) await new Promise((next) => setTimeout(next, 50));
+  for (let i = 0; i < 200 && !image.naturalWidth; i++) await new Promise((next) => setTimeout(next, 50));
   const canvas = document.createElement("canvas");
   canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
   canvas.getContext("2d").drawImage(image, 0, 0);

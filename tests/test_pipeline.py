@@ -194,6 +194,26 @@ def test_exact_shows_analysed_frames_with_their_own_boxes(source: ScriptedSource
         assert pipeline.analysis.detections.track_ids.tolist() == [1]
 
 
+def test_a_caption_comes_without_boxes_too(source: ScriptedSource, pool: DetectorPool) -> None:
+    shown, hidden = (Variant(labels=False, quality=100, boxes=boxes) for boxes in (True, False))
+    with (
+        running(source, pool) as pipeline,
+        pipeline.streams.watch(shown, 100) as with_boxes,
+        pipeline.streams.watch(hidden, 100) as without,
+    ):
+        source.emit(raw_picture(scripted_image(7, shape=(240, 320, 3))))
+        becomes(lambda: pipeline.analysis is not None)
+        source.emit(raw_picture(scripted_image(7, shape=(240, 320, 3))))
+        images = []
+        for viewer in (with_boxes, without):
+            while (frame := next_frame(viewer)).sequence < 2 or frame.is_message:
+                pass
+            images.append(decoded(frame))
+        assert images[0][:120, :8].max() > 60  # the line along the edge
+        assert images[1][:120, :8].max() < 40
+        assert images[1][180:].max() > 100  # the caption, at the lower left
+
+
 def test_detection_runs_without_viewers_but_draws_nothing(source: ScriptedSource, pool: DetectorPool) -> None:
     with running(source, pool) as pipeline:
         source.emit(raw_picture(scripted_image(3, shape=(240, 320, 3))))

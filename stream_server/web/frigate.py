@@ -93,7 +93,9 @@ def latest(camera: str, extension: Extension) -> Response:
     step = _step_above(_width_at(height, watched)) if height else None
     frame = newest_picture(camera, query.variant(step))
     offline = {"X-Frigate-Offline": "true"} if frame.is_message else {}
-    body = _converted(frame, extension, height, query.quality or PICTURE_QUALITY)
+    height = min(height or frame.size_wh[1], frame.size_wh[1])
+    size_wh = frame.size_wh if height == frame.size_wh[1] else (_width_at(height, watched), height)
+    body = _converted(frame, extension, size_wh, query.quality or PICTURE_QUALITY)
     return Response(body, headers=offline, content_type=content_type)
 
 
@@ -102,16 +104,11 @@ def _step_above(width: int) -> int | None:
     return next((step for step in WIDTHS if step >= width), None)
 
 
-def _converted(frame: EncodedFrame, extension: Extension, height: int | None, quality: int) -> bytes:
-    """Return the frame in a format, and exactly `height` pixels high unless it is less itself."""
-    own_width, own_height = frame.size_wh
-    height = min(height or own_height, own_height)
-    if extension in ("jpg", "jpeg") and height == own_height:
+def _converted(frame: EncodedFrame, extension: Extension, size_wh: tuple[int, int], quality: int) -> bytes:
+    """Return the frame in another format and size; the very same where it is a JPEG of that size."""
+    if extension in ("jpg", "jpeg") and size_wh == frame.size_wh:
         return frame.jpeg
-    size_wh = (max(1, round(own_width * height / own_height)), height)
     image = cv2.resize(decode(frame.jpeg), size_wh, interpolation=cv2.INTER_AREA)
-    options = {
-        "webp": (cv2.IMWRITE_WEBP_QUALITY, quality),
-        "png": (),
-    }.get(extension, (cv2.IMWRITE_JPEG_QUALITY, quality))
-    return cv2.imencode(f".{extension}", image, options)[1].tobytes()
+    options = {"webp": (cv2.IMWRITE_WEBP_QUALITY, quality), "png": ()}
+    jpeg_options = (cv2.IMWRITE_JPEG_QUALITY, quality)
+    return cv2.imencode(f".{extension}", image, options.get(extension, jpeg_options))[1].tobytes()

@@ -147,8 +147,19 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
 
     handle_quit = handle_exit
 
+    def handle(self, conn: TConn) -> object:
+        """Answer one request; close the connection here where it was the last one.
+
+        gunicorn lingers up to 2 s for the client to close first, and does so on its loop: nobody else is
+        served meanwhile.
+        """
+        is_kept = super().handle(conn)
+        if not is_kept and conn.sock.fileno() >= 0:
+            conn.close(graceful=True)
+        return is_kept
+
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
-        """Forget a connection whose socket was handed to the fan-out; gunicorn would count it off twice."""
+        """Forget a connection that is closed or handed to the fan-out; gunicorn would count it off twice."""
         if conn.sock.fileno() < 0:
             self.nr_conns -= 1
         else:

@@ -21,6 +21,7 @@ from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from stream_server.camera import Camera
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
@@ -216,7 +217,12 @@ def _announce(engine: Engine, host: str, port: int) -> None:
         if any(camera.is_online for camera in cameras):
             log.info("Watch at %s", url)
             return
-        if all(camera.state in ("offline", "auth_failed", "idle") for camera in cameras):
+        if all(_shows_nothing(camera) for camera in cameras):
             break
         time.sleep(POLL_S)
     log.info("Serving at %s; no camera shows a picture yet", url)
+
+
+def _shows_nothing(camera: Camera) -> bool:
+    """Return whether there is no sense in waiting for the camera's first picture."""
+    return camera.state in ("offline", "auth_failed") or camera.config.on_demand

@@ -4,7 +4,7 @@
 set -eu
 
 packages="chromium ffmpeg curl gcc libc6-dev linux-libc-dev python3-gi gir1.2-gst-rtsp-server-1.0 glib-networking
-gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "Not a Debian system: some tests need $packages and skip without them." >&2

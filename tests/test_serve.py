@@ -194,8 +194,8 @@ def test_server_with_fifty_viewers_ends_in_order(number: int, group: bool) -> No
 
 def test_clients_who_take_or_send_nothing_hold_up_the_end_for_at_most_five_seconds() -> None:
     with Server(*SMALL_DEMO, *NO_DETECTOR) as server, ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(_stuck(server))
+        stack.enter_context(_stuck(server))
+        for _ in range(5):
             stack.enter_context(_half_a_request(server))
         code, seconds = server.stop()
         assert code == 0

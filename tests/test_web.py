@@ -23,10 +23,11 @@ from tests.viewers import BOUNDARY_LINE, StrictParser
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 POLICY = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'; "
-    "base-uri 'none'; form-action 'self'",
+    "default-src 'self'",
+    "img-src 'self' blob: data:",
+    "frame-ancestors 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
 }
 
 
@@ -87,7 +88,6 @@ def test_all_cameras_are_on_the_first_page(client: FlaskClient) -> None:
     text = client.get("/").text
     for name in ("demo", "plain", "lost"):
         assert f'href="/cameras/{name}"' in text
-        assert f"/cameras/{name}/stream.mjpg" in text
 
 
 def test_page_without_cameras_says_how_to_get_one() -> None:
@@ -127,7 +127,9 @@ def test_names_in_pages_are_escaped(client: FlaskClient) -> None:
 )
 def test_every_answer_carries_the_security_headers(client: FlaskClient, path: str) -> None:
     with client.get(path) as answer:
-        assert {name: answer.headers.get(name) for name in POLICY} == POLICY
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert set(answer.headers["Content-Security-Policy"].split("; ")) == POLICY
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 

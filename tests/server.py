@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 from tests.leaks import is_alive, wait_until
 
 COMMAND = (sys.executable, "-m", "stream_server")
+END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+"""Before a command: a server must not outlive the tests that somebody kills."""
 MARK = "STREAM_SERVER_TEST"
 """A variable by which the processes of one server are told from all others."""
 CHECKOUT = Path(__file__).parents[1]
@@ -70,7 +73,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> None:
-        self._command = [*command, "run", "--port", "0", *arguments]
+        self._command = [*END_WITH_US, *command, "run", "--port", "0", *arguments]
         self._cwd = cwd
         self._mark = f"{MARK}={uuid.uuid4()}"
         self._environment = {**os.environ, MARK: self._mark.partition("=")[2], **(environment or {})}

@@ -131,7 +131,7 @@ def read_by_gstreamer(url: str) -> list[tuple[int, int]]:
 
 
 def read_by_curl(url: str) -> list[tuple[int, int]]:
-    command = [need("curl"), "-sN", "--max-time", "1.5", url]
+    command = [need("curl"), "-sN", "--max-time", "1", url]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     assert done.returncode == 28  # its own time limit
     jpegs = re.findall(rb"\xff\xd8.+?\xff\xd9(?=\r\n--)", done.stdout, re.DOTALL)

@@ -116,7 +116,7 @@ def test_metrics_tell_stages_viewers_and_frames(engine: Engine, sources: list[Sc
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    assert samples["stream_server_viewers", "one", "True", "True", "live", "", "160"] == 1
+    assert samples["stream_server_viewers", "True", "one", "True", "True", "live", "", "160"] == 1
     assert samples["stream_server_camera_online", "one"] == 1
     assert samples["stream_server_frames_total", "one", "captured"] == 1
     assert samples["stream_server_frames_total", "one", "seen"] == 1

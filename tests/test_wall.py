@@ -150,10 +150,13 @@ def test_camera_may_be_shown_twice(server: Server) -> None:
         }
 
 
-def test_rate_is_the_one_asked_for(server: Server) -> None:
+def test_rate_is_the_one_asked_for_also_where_others_ask_for_more(server: Server) -> None:
     with Client.connect(server.port) as client:
-        client.watch({"id": 1, "camera": "demo", "fps": 2.5})
-        sequences = [client.picture().sequence for _ in range(4)]
+        client.watch({"id": 1, "camera": "demo", "fps": 2.5}, {"id": 2, "camera": "demo"})
+        sequences: list[int] = []
+        while len(sequences) < 4:
+            shown = client.picture()
+            sequences += [shown.sequence] if shown.id == 1 else []
     assert all(3 <= gap <= 6 for gap in np.diff(sequences[1:])), sequences
 
 
@@ -185,9 +188,10 @@ def test_cameras_change_while_the_rest_goes_on(server: Server) -> None:
         client.watch({"id": 1, "camera": "demo"})
         client.picture()
         assert viewers(server) == [1, 0]
+        client.picture(ack=False)
         client.watch({"id": 1, "camera": "demo"}, {"id": 2, "camera": "second"})
-        while client.picture().id != 2:
-            pass
+        shown = [client.picture(ack=False) for _ in range(1 + WINDOW)]  # no third one of the first camera
+        assert sorted(picture.id for picture in shown) == [1, 2, 2]
         assert viewers(server) == [1, 1]
         client.watch({"id": 2, "camera": "second"})
         assert wait_until(lambda: viewers(server) == [0, 1], 3)
@@ -232,6 +236,13 @@ def test_what_cannot_be_given_ends_the_talk_with_the_reason(
         got = client.wait_for_close()
     assert got[0] == code
     assert reason in got[1]
+
+
+def test_reason_reaches_a_client_that_goes_on_talking(server: Server) -> None:
+    with Client.connect(server.port) as client:
+        more = b"".join(client.protocol.send(TextMessage('{"ack": 1}')) for _ in range(20_000))
+        client.sock.sendall(client.protocol.send(TextMessage("rubbish")) + more)
+        assert client.wait_for_close()[0] == 1008
 
 
 def test_viewers_beyond_the_limit_are_refused_with_the_reason() -> None:
@@ -374,7 +385,9 @@ def test_end_of_a_camera_is_told_after_its_last_picture(engine: Engine) -> None:
             client.picture()
 
 
-def test_wall_works_under_werkzeug(engine: Engine) -> None:
+def test_wall_works_under_werkzeug(
+    engine: Engine, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     server = make_server("127.0.0.1", 0, create_app(engine), threaded=True)
     thread = threading.Thread(target=server.serve_forever, name="werkzeug", daemon=True)
     thread.start()
@@ -387,3 +400,5 @@ def test_wall_works_under_werkzeug(engine: Engine) -> None:
         server.shutdown()
         server.server_close()
         thread.join(5)
+    assert "Traceback" not in capfd.readouterr().err
+    assert "Error" not in caplog.text

@@ -278,12 +278,12 @@ def _one_of_the_budget() -> Iterator[None]:
 
 
 def _take_socket() -> socket.socket:
-    """Return the request's socket for our own; the HTTP server sees no more of it."""
+    """Return the request's socket for our own: gunicorn sees no more of it, Werkzeug keeps a copy to close."""
     environ = request.environ
     sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if sock is None or isinstance(sock, ssl.SSLSocket):
         abort(501, "this HTTP server cannot carry WebSockets")
-    return socket.socket(fileno=sock.detach())
+    return sock.dup() if "werkzeug.socket" in environ else socket.socket(fileno=sock.detach())
 
 
 class _Finished(Response):

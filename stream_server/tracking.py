@@ -36,7 +36,7 @@ _PLACE_NOISE = 0.05  # of a detection
 _FIRST_SPEED = 1.0  # per second
 _SPEED_WALK = 0.5  # per second, gained in a second
 _SURE_SPEED = 1.0  # slower than this many of its own standard deviations counts as standing still
-_CALM = 0.1  # changes of place below that, in parts of the size, are followed in that proportion only
+_CALM = 0.02  # smaller changes of place, in parts of the size, are followed in that proportion only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +111,7 @@ class _Tracks:
         return replace(
             self,
             place=self.place + self.speed * np.minimum(elapsed, CARRIED_S),
+            steady=self.steady + self._sure_speed * np.minimum(elapsed, CARRIED_S),
             place_variance=self.place_variance + moved,
             covariance=self.covariance + self.speed_variance * elapsed + walk * elapsed**2 / 2,
             speed_variance=self.speed_variance + walk * elapsed,
@@ -139,13 +140,14 @@ class _Tracks:
         )
 
     def boxes_at(self, time_s: float) -> NDArray[np.float32]:
-        """Return (T, 4) corners of the boxes carried to `time_s`.
-
-        A speed that may as well be noise is left out: standing objects stand still.
-        """
-        is_moving = np.abs(self.speed) > _SURE_SPEED * np.sqrt(self.speed_variance)
+        """Return (T, 4) corners of the boxes carried to `time_s`."""
         elapsed = np.clip(time_s - self.seen_at, -CARRIED_S, CARRIED_S)[:, None]
-        return _corners(self.steady + self.speed * is_moving * elapsed)
+        return _corners(self.steady + self._sure_speed * elapsed)
+
+    @property
+    def _sure_speed(self) -> _Floats:
+        """(T, 4) pixels per second; 0 where the speed may as well be noise: standing objects stand still."""
+        return self.speed * (np.abs(self.speed) > _SURE_SPEED * np.sqrt(self.speed_variance))
 
 
 class Tracker:

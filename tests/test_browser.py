@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 
 EXACT_PX = 8
 """How far a line may be from the API's newest box: the picture is up to an analysed frame older or newer."""
-LIVE_PX = 40
+LIVE_PX = 16
 """The same for a box that the tracker carried on from there."""
 PICTURE = """
 async (image) => {

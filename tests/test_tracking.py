@@ -132,6 +132,15 @@ def test_boxes_do_not_fly_away(tracker: Tracker) -> None:
     assert gone[0, 0] == pytest.approx(100 + 200 * (1.8 + CARRIED_S), abs=40)
 
 
+def test_large_slow_object_is_not_lagged_behind(tracker: Tracker) -> None:
+    for index in range(50):
+        left = 100 + 6.0 * index  # 30 pixels a second, 5 detections a second
+        tracker.update(_found((left, 100, left + 400, 500)), index * 0.2)
+        if index > 10:
+            shown = tracker.at(index * 0.2).boxes[0]
+            assert np.abs(shown - (left, 100, left + 400, 500)).max() < 2
+
+
 def test_standing_object_does_not_jitter(tracker: Tracker) -> None:
     noise = np.random.default_rng(3).normal(0, 1.5, (50, 4))
     shown: list[NDArray[np.float32]] = []
@@ -140,7 +149,7 @@ def test_standing_object_does_not_jitter(tracker: Tracker) -> None:
         tracker.update(_found((box[0], box[1], box[2], box[3])), index * 0.2)
         shown += [tracker.at(index * 0.2 + ahead).boxes[0] for ahead in (0.05, 0.1, 0.15)]
     settled = np.array(shown[45:])
-    assert np.abs(settled - STANDING).mean() < 0.6 * np.abs(noise).mean()
+    assert np.abs(settled - STANDING).mean() < 0.8 * np.abs(noise).mean()
     between_updates = settled.reshape(-1, 3, 4)
     assert np.ptp(between_updates, axis=1).mean() < 0.2
     assert np.abs(np.diff(between_updates[:, 0], axis=0)).mean() < 0.5 * np.abs(np.diff(noise, axis=0)).mean()

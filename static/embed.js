@@ -310,7 +310,7 @@
     sheet.replaceSync(`
       :where(stream-camera) { display: block; position: relative; }
       :where(stream-camera > img) { display: block; width: 100%; height: auto; object-fit: contain; background: #0e1216; }
-      :where(stream-camera[data-state=lost] > img) { opacity: .4; }
+      :where(stream-camera[data-state=lost] > img) { filter: brightness(.35); }
       :where(stream-camera[data-state=lost])::after { content: "No picture, trying again"; position: absolute; inset: 0;
         display: grid; place-content: center; padding: 1em; text-align: center; color: #fff; text-shadow: 0 0 4px #000, 0 0 2px #000; }
     `);

@@ -17,6 +17,11 @@ function show({ cameras }) {
   summary.textContent = `${online} of ${cameras.length} online`;
 }
 
+function failed() {
+  summary.textContent = "The server does not answer";
+  for (const state of wall.querySelectorAll(".state")) showState(state, "offline", "");
+}
+
 if (wall) {
-  poll(wall.dataset.api, 1000, show, () => { summary.textContent = "The server does not answer"; });
+  poll(wall.dataset.api, 1000, show, failed);
 }

@@ -278,7 +278,7 @@ def _one_of_the_budget() -> Iterator[None]:
 
 
 def _take_socket() -> socket.socket:
-    """Return the request's socket for our own: gunicorn sees no more of it, Werkzeug keeps a copy to close."""
+    """Return the request's socket for our own: gunicorn loses it, Werkzeug keeps a copy to close."""
     environ = request.environ
     sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if sock is None or isinstance(sock, ssl.SSLSocket):

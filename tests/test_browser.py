@@ -142,7 +142,7 @@ def test_detections_and_facts_are_filled_in(page: Page, server: Server) -> None:
 def test_lost_camera_says_why(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/cameras/lost")
     page.locator("#state", has_text="connection refused").wait_for()
-    page.wait_for_function("document.getElementById('picture').naturalWidth > 0")
+    page.locator("stream-camera[data-state=live]").wait_for()
 
 
 def test_leaving_a_page_frees_its_viewer(page: Page, server: Server) -> None:

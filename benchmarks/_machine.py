@@ -25,6 +25,18 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(_ticks(pid) for pid in pids) / _TICKS_PER_S
 
 
+def machine_cpu_seconds() -> float:
+    """Return what all processes, and other machines of the same host, have used so far (proc(5), stat)."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+
+
+def resident_mib(pids: Iterable[int]) -> float:
+    """Return the memory of the processes (RSS); what they share counts for each."""
+    pages = (int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) for pid in pids)
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def descendants(pid: int) -> list[int]:
     """Return `pid` and all processes below it."""
     found = [pid]

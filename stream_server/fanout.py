@@ -223,18 +223,20 @@ class Fanout:
         """Send the stream's newest part if it is due and the viewer has taken all before it."""
         if connection.rest or connection.is_ending:
             return
-        frames = connection.viewer.stream.frames
-        has_ended, frame = frames.is_closed, frames.item  # in this order: what is put before the end is sent
-        is_new = frame is not None and frame is not connection.shown
-        if frame and is_new and (has_ended or connection.throttle.is_due(frame.captured_at)):
-            self._send(connection, frame)
+        has_ended = (
+            connection.viewer.stream.frames.is_closed
+        )  # asked first: what comes before the end is sent
+        newest = self._newer(connection)
+        if newest and (has_ended or connection.throttle.is_due(newest.captured_at)):
+            self._send(connection, newest)
         if has_ended:
             self._end(connection)
 
     def _send(self, connection: _Connection, frame: EncodedFrame) -> None:
         viewer = connection.viewer
+        if frame is not connection.shown:  # a repeat does not put off the next
+            connection.throttle.take(frame.captured_at)
         connection.shown = frame
-        connection.throttle.take(frame.captured_at)
         connection.began_at = time.monotonic()
         connection.rest = memoryview(frame.part_in(viewer.framing))
         viewer.count_part(connection.began_at)
@@ -274,12 +276,17 @@ class Fanout:
                 self._drop(connection)
         elif connection.shown is None:
             self._offer(connection)
-        elif (newest := connection.viewer.stream.frames.item) and newest is not connection.shown:
-            if connection.throttle.seconds_left(now) == 0:
-                self._send(connection, newest)
+        elif (newest := self._newer(connection)) and connection.throttle.seconds_left(now) == 0:
+            self._send(connection, newest)
         elif silent_s > connection.repeat_after_s:
             connection.repeated = connection.shown
             self._send(connection, connection.shown)
+
+    @staticmethod
+    def _newer(connection: _Connection) -> EncodedFrame | None:
+        """Return the stream's newest frame where the viewer has not got that yet."""
+        newest = connection.viewer.stream.frames.item
+        return None if newest is connection.shown else newest
 
     def _end(self, connection: _Connection) -> None:
         """Close the connection once it has taken the part on its way."""

@@ -157,6 +157,23 @@ def test_each_viewer_gets_its_framing_and_shares_its_parts(fanout: Fanout, strea
     assert built == [9]
 
 
+def test_a_viewer_of_few_frames_sees_repeats_that_put_nothing_off(
+    fanout: Fanout, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout_module, "REPEAT_S", 0.2)
+    watcher = Watcher(fanout, streams, fps=0.5)
+    with watcher.sock:
+        watcher.skip_head()
+        began = time.monotonic()
+        only(streams).publish(frame(1))
+        only(streams).publish(frame(2))
+        shown = [watcher.read_part()]
+        while len(set(shown)) < 2:
+            shown.append(watcher.read_part())
+        assert time.monotonic() - began < 3
+    assert len(shown) > 4
+
+
 def test_a_slow_viewer_skips_to_the_newest_and_holds_up_nobody(fanout: Fanout, streams: Streams) -> None:
     slow, quick = Watcher(fanout, streams), Watcher(fanout, streams)
     with slow.sock, quick.sock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ import pytest
 from detector.detections import BGRImage
 from detector.pool import DetectorPool
 from detector.worker import DetectOptions
+from stream_server import overload
 from stream_server.config import CameraConfig
 from stream_server.errors import ImageError, SourceEnded, SourceError
 from stream_server.frames import EncodedFrame, Picture
@@ -240,3 +242,26 @@ def test_live_video_goes_on_when_the_detector_does_not(source: ScriptedSource) -
                 while (frame := next_frame(viewer)).is_message or frame.sequence < number:
                     pass
         assert pipeline.analysis is None
+
+
+class FloodingSource(ScriptedSource):
+    """Hands over a picture that takes long to encode, two hundred times a second."""
+
+    image = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), np.uint8)
+
+    def read(self, wanted: bool = True) -> Picture | None:
+        threading.Event().wait(0.005)
+        return raw_picture(self.image)
+
+
+def test_a_pipeline_that_cannot_keep_up_gives_less_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overload, "WINDOW_S", 0.1)
+    finest = Variant(overlay="live", quality=100, caption=False)
+    with running(FloodingSource()) as pipeline, pipeline.streams.watch(finest, 100) as viewer:
+        while (before := next_frame(viewer)).is_message or before.overload:
+            pass
+        assert wait_until(lambda: pipeline.governor.level > 0, 20)
+        while not (after := next_frame(viewer)).overload:
+            pass
+    assert b"X-Overload: " in after.part
+    assert len(after.jpeg) < 0.9 * len(before.jpeg)

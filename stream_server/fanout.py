@@ -193,14 +193,14 @@ class Fanout:
         self._connections[fd] = connection
         self._by_stream[connection.viewer.stream].add(connection)
         self._epoll.register(fd, _LISTEN)
-        self._write(connection)
+        self._write(connection, connection.rest)
         self._offer(connection)
 
     def _handle(self, connection: _Connection, events: int) -> None:
         if events & _CLOSED or (events & select.EPOLLIN and not self._swallow(connection)):
             self._drop(connection)
         elif events & select.EPOLLOUT:
-            self._write(connection)
+            self._write(connection, connection.rest)
             self._offer(connection)
 
     @staticmethod
@@ -238,22 +238,21 @@ class Fanout:
             connection.throttle.take(frame.captured_at)
         connection.shown = frame
         connection.began_at = time.monotonic()
-        connection.rest = memoryview(frame.part_in(viewer.framing))
         viewer.count_part(connection.began_at)
-        self._write(connection)
+        self._write(connection, frame.part_in(viewer.framing))
 
-    def _write(self, connection: _Connection) -> None:
-        """Write what the socket takes; where that is not all, be told when it takes more."""
+    def _write(self, connection: _Connection, data: bytes | memoryview) -> None:
+        """Write what the socket takes of `data`; where that is not all, be told when it takes more."""
         try:
-            sent = connection.sock.send(connection.rest)
+            sent = connection.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._drop(connection)
             return
         connection.viewer.sent_bytes += sent
-        connection.rest = connection.rest[sent:]
-        is_waiting = bool(connection.rest)
+        is_waiting = sent < len(data)
+        connection.rest = memoryview(data)[sent:] if is_waiting else _NOTHING
         if is_waiting != connection.is_waiting:
             connection.is_waiting = is_waiting
             self._epoll.modify(connection.sock, _LISTEN | (select.EPOLLOUT if is_waiting else 0))

@@ -38,6 +38,8 @@ class RateMeter:
 class Throttle:
     """Says when the next event is due so that no more than `per_second` happen, without drifting slow."""
 
+    __slots__ = ("_due", "_interval_s")
+
     def __init__(self, per_second: float) -> None:
         self._interval_s = 1 / per_second
         self._due = float("-inf")

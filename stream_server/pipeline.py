@@ -291,7 +291,9 @@ class Pipeline:
         now = time.monotonic()
         for stream in self._watched(*overlays):
             if stream.is_due(frame, now):
-                self._publish(stream, frame, self._tracker.at(frame.captured_at))
+                boxes = stream.variant.overlay != "none"  # carrying them costs as much as all else here
+                shown = self._tracker.at(frame.captured_at) if boxes else Detections.none()
+                self._publish(stream, frame, shown)
 
     def _count(self, frame: Frame) -> None:
         if frame.sequence != self._seen:

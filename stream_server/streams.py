@@ -110,6 +110,23 @@ class Viewer:
     framing, key: how it wants its parts, and what it calls itself; set before the first part, if at all.
     """
 
+    __slots__ = (
+        "_newest",
+        "_parts",
+        "_parts_before",
+        "_second",
+        "_seen",
+        "_streams",
+        "_throttle",
+        "address",
+        "fps",
+        "framing",
+        "key",
+        "number",
+        "sent_bytes",
+        "stream",
+    )
+
     def __init__(self, streams: Streams, stream: Stream, fps: float, address: str) -> None:
         self.number = next(_numbers)
         self.stream = stream

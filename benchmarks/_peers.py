@@ -113,8 +113,9 @@ def _is_missing(program: str) -> Callable[[], str]:
     return lambda: "" if shutil.which(program) else f"{program} is not installed"
 
 
-def _ours(scene: Scene, port: int) -> list[str]:
-    settings = ("detector.workers=0", "server.max_viewers=1000", f"cameras.camera.fps={scene.fps}")
+def ours(scene: Scene, port: int, *settings: str) -> list[str]:
+    """Return our server without detection, unless `settings` (as for --set) say otherwise."""
+    settings = ("detector.workers=0", f"cameras.camera.fps={scene.fps}", *settings)
     options = [option for setting in settings for option in ("--set", setting)]
     source = ("--source", str(scene.webcam.device), "--port", str(port))
     return [sys.executable, "-m", "stream_server", "run", *source, *options]
@@ -124,11 +125,14 @@ def _raw_loop(scene: Scene, port: int) -> list[str]:
     return [sys.executable, str(HERE / "_raw_loop.py"), str(port), str(scene.fps), str(scene.frames)]
 
 
-def _ustreamer(scene: Scene, port: int) -> list[str]:
-    """Return ustreamer passing the webcam's JPEGs through, as it does by itself for such webcams."""
+def ustreamer(scene: Scene, port: int) -> list[str]:
+    """Return ustreamer, passing the webcam's JPEGs through or encoding at the quality that is our default."""
     size = "x".join(map(str, scene.size_wh))
-    camera = ["--device", str(scene.webcam.device), "--format", "MJPEG", "--encoder", "HW"]
-    return ["ustreamer", *camera, "--resolution", size, "--desired-fps", str(scene.fps), "--port", str(port)]
+    how = {"MJPG": ["MJPEG", "--encoder", "HW"], "YUYV": ["YUYV", "--quality", "80"]}[
+        scene.webcam.pixel_format
+    ]
+    camera = ["--device", str(scene.webcam.device), "--format", *how, "--desired-fps", str(scene.fps)]
+    return ["ustreamer", *camera, "--resolution", size, "--port", str(port)]
 
 
 def _mjpg_streamer(scene: Scene, port: int) -> list[str]:
@@ -196,8 +200,8 @@ def _generator_python() -> Path:
 
 
 FLOOR = Peer("raw loop", "/", _raw_loop)
-OURS = Peer("stream-server", "/cameras/camera/stream.mjpg?overlay=none&fps=30", _ours)
-USTREAMER = Peer("ustreamer", "/stream", _ustreamer, _is_missing("ustreamer"))
+OURS = Peer("stream-server", "/cameras/camera/stream.mjpg?overlay=none&fps=30", ours)
+USTREAMER = Peer("ustreamer", "/stream", ustreamer, _is_missing("ustreamer"))
 PEERS = (
     FLOOR,
     OURS,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "tests" / "cameras" / "fakecam.c"
 LIBRARY = Path(__file__).parent.parent / ".cache" / "fakecam.so"
-DEVICE = Path("/dev/video987")
+NUMBERS = range(900, 1000)
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Webcam:
 
     device: Path
     folder: Path
+    pixel_format: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -33,23 +35,30 @@ def virtual_webcam(pixel_format: str, size_wh: tuple[int, int], fps: int) -> Ite
 
     pixel_format: "MJPG" or "YUYV". Ends the program with a reason where no device can be made.
     """
-    folder = Path(f"{DEVICE}.d")
     build()
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        DEVICE.unlink(missing_ok=True)
-        folder.mkdir()
-        os.mkfifo(DEVICE)
+        device, folder = new_device()
     except OSError as exc:
         raise SystemExit(
-            f"{DEVICE}: cannot be made ({exc.strerror}); run this as root, in a container"
+            f"no device can be made in /dev ({exc.strerror}): run this as root, in a container"
         ) from exc
     try:
         (folder / "config").write_text(f"{pixel_format} {size_wh[0]} {size_wh[1]} {fps}")
-        yield Webcam(DEVICE, folder)
+        yield Webcam(device, folder, pixel_format)
     finally:
         shutil.rmtree(folder)
-        DEVICE.unlink()
+        device.unlink()
+
+
+def new_device() -> tuple[Path, Path]:
+    """Make a named pipe /dev/videoN that is nobody else's, and its folder; return both."""
+    for number in NUMBERS:
+        device, folder = Path(f"/dev/video{number}"), Path(f"/dev/video{number}.d")
+        with suppress(FileExistsError):
+            os.mkfifo(device)
+            folder.mkdir()
+            return device, folder
+    raise FileExistsError(errno.EEXIST, f"video{NUMBERS[0]} to {NUMBERS[-1]} are all there")
 
 
 def build() -> None:

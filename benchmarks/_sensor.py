@@ -26,8 +26,8 @@ NUMBERS = 256
 BITS = 8
 BLOCK_PX = 32
 JPEG_QUALITY = 57
-READER_RESTS_S = 0.008
-"""The driver has closed the pipe by then, and is far from opening it for the next frame."""
+READER_RESTS_S = 0.02
+"""By then the driver has closed the pipe, and viewers have their frames: making the next one disturbs nobody."""
 
 TIME = struct.Struct("d")
 

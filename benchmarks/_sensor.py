@@ -27,7 +27,7 @@ BITS = 8
 BLOCK_PX = 32
 JPEG_QUALITY = 57
 READER_RESTS_S = 0.02
-"""By then the driver has closed the pipe, and viewers have their frames: making the next one disturbs nobody."""
+"""By then the driver has closed the pipe and viewers have the frame: making the next one disturbs nobody."""
 
 TIME = struct.Struct("d")
 

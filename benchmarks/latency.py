@@ -1,8 +1,8 @@
 """How old a picture is when its last byte reaches a viewer.
 
 A virtual webcam looks at frames that carry their number. The time is taken when its driver has a frame whole,
-and again when a viewer has all of its JPEG; the number is read from the JPEG's pixels. Nothing of what servers
-say counts. The JPEGs of a camera pass through; raw pixels are encoded, with `overlay=exact` analysed before.
+and again when a viewer has all of its JPEG; the number is read from the JPEG's pixels: nothing counts that a
+server says. The JPEGs of a camera pass through; raw pixels are encoded, with `overlay=exact` analysed before.
 Beside it ustreamer, on the same webcam.
 
 The server has one core; the viewers and what the webcam looks at share another. What encoding and detection

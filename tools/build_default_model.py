@@ -9,7 +9,7 @@ belongs into `detector/catalog.py`. Running it again gives the same bytes.
 The package holds a TensorFlow.js graph: the topology as JSON, the weights as float16. It is rebuilt node by
 node in TensorFlow (fused convolutions taken apart, hard-swish written the way the converter recognises it)
 and cut where the heat map's logits and the box distances come out: sigmoid, peak search and top-k cost 10 ms
-in the graph and less than 1 ms in `detector/heads.py`, which looks at the candidates only.
+in the graph and less than 1 ms in `detector/heads/`, which looks at the candidates only.
 """
 
 from __future__ import annotations

@@ -1,78 +1,59 @@
-"""Turns a model's raw outputs into detections; one class per family of models."""
+"""CenterNet: a heat map whose peaks are objects (Zhou et al. 2019, "Objects as Points", sections 3 and 4)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.detections import Detections
-from detector.errors import ModelError
-
-Arrays = Mapping[str, NDArray[np.float32]]
-Shapes = Mapping[str, tuple[int, ...]]
+from detector.heads.head import Arrays, ClassBase, Shapes, best_first
+from detector.model_file import Preprocessing, SizeWH
 
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
-class Head(Protocol):
-    """The last step of a model: what its outputs mean."""
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes; ids are 0 to class_count - 1."""
-
-    def decode(self, outputs: Arrays, score_threshold: float) -> Detections:
-        """Return all objects with at least that score, best first, boxes in pixels of the model's input.
-
-        outputs: arrays by name; not kept after the call.
-        """
-
-
 class CenterNetHead:
-    """Heat map and box distances of a CenterNet (Zhou et al. 2019, "Objects as Points", sections 3 and 4).
+    """Reads the peaks of a heat map of logits, and at each the distances to the box's sides.
 
     Outputs by name:
-    logits: (1, H, W, classes), a class's score at a cell before the sigmoid; an object stands where a cell is
-        not below any of its eight neighbours.
-    distances: (1, H, W, 4), from the cell's position to left, top, right and bottom, in pixels of the input.
+    logits: (batch, H, W, classes), a class's score at a cell before the sigmoid; an object stands where a
+        cell is not below any of its eight neighbours.
+    distances: (batch, H, W, 4), from the cell's position to left, top, right, bottom, in the input's pixels.
     """
 
-    def __init__(self, logits_shape: tuple[int, ...], stride: int) -> None:
-        """stride: pixels of the input from one cell to the next."""
-        self._shape = logits_shape
-        self._stride = stride
+    OUTPUTS = "logits (1, H, W, classes), distances (1, H, W, 4)"
 
-    @property
-    def class_count(self) -> int:
-        """Number of classes in the heat map."""
-        return self._shape[3]
+    first_class: ClassBase = 0
+    is_suppressed = False
+    preprocessing = Preprocessing(resize="letterbox", border=127)
 
-    def decode(self, outputs: Arrays, score_threshold: float) -> Detections:
+    def __init__(self, class_count: int) -> None:
+        self.class_count = class_count
+
+    @classmethod
+    def of(cls, input_wh: SizeWH | None, outputs: Shapes) -> CenterNetHead | None:
+        """Return the head for these outputs, None when they are not a CenterNet's."""
+        logits, distances = outputs.get("logits", ()), outputs.get("distances", ())
+        if not len(logits) == len(distances) == 4 or distances != (*logits[:3], 4):
+            return None
+        _, rows, columns, class_count = logits
+        if class_count is None:
+            return None
+        if input_wh is not None and columns and rows:
+            stride, rest = divmod(input_wh[0], columns)
+            if rest or stride * rows != input_wh[1]:
+                return None
+        return cls(class_count)
+
+    def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the peaks of the heat map as detections, best first."""
-        logits = outputs["logits"][0]
+        logits = outputs["logits"][row]
         rows, columns, class_ids = find_peaks(logits, logit(score_threshold))
-        scores = sigmoid(logits[rows, columns, class_ids])
-        best_first = np.argsort(-scores, kind="stable")
-        rows, columns = rows[best_first], columns[best_first]
-        boxes = decode_boxes(rows, columns, outputs["distances"][0, rows, columns], self._stride)
-        return Detections(boxes, scores[best_first], class_ids[best_first])
-
-
-def head_for(input_wh: tuple[int, int], outputs: Shapes) -> Head:
-    """Return the head that understands a model with these outputs. Raises ModelError that lists them."""
-    logits, distances = outputs.get("logits", ()), outputs.get("distances", ())
-    if len(logits) == len(distances) == 4 and logits[0] == 1 and distances == (*logits[:3], 4):
-        stride, rest = divmod(input_wh[0], logits[2])
-        if rest == 0 and stride * logits[1] == input_wh[1]:
-            return CenterNetHead(logits, stride)
-    found = ", ".join(f"{name} {shape}" for name, shape in outputs.items())
-    raise ModelError(
-        f"the outputs are {found}; supported: CenterNet (logits (1, H, W, classes), distances (1, H, W, 4))"
-    )
+        distances = outputs["distances"][row, rows, columns]
+        boxes = decode_boxes(rows, columns, distances, input_wh[0] // logits.shape[1])
+        return best_first(boxes, sigmoid(logits[rows, columns, class_ids]), class_ids)
 
 
 def find_peaks(

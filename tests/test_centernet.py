@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from detector.errors import ModelError
-from detector.heads import CenterNetHead, decode_boxes, find_peaks, head_for, logit, sigmoid
+from detector.heads import head_for
+from detector.heads.centernet import CenterNetHead, decode_boxes, find_peaks, logit, sigmoid
 
 
 def heat_map(*cells: tuple[int, int, int, float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -68,9 +69,9 @@ def test_sigmoid_and_its_inverse() -> None:
 def test_centernet_gives_detections_best_first(threshold: float, scores: list[float]) -> None:
     distances = np.zeros((1, 8, 8, 4), np.float32)
     distances[0, 6, 1] = (1, 2, 3, 4)
-    head = CenterNetHead((1, 8, 8, 3), stride=4)
+    head = CenterNetHead(class_count=3)
     logits = heat_map((2, 3, 1, 0.0), (6, 1, 2, math.log(3)))[None]
-    found = head.decode({"logits": logits, "distances": distances}, threshold)
+    found = head.decode({"logits": logits, "distances": distances}, 0, threshold, (32, 32))
     np.testing.assert_allclose(found.scores, np.array(scores, np.float32), rtol=1e-6)
     assert found.class_ids.tolist() == [2, 1][: len(scores)]
     assert found.boxes.tolist() == [[3, 22, 7, 28], [12, 8, 12, 8]][: len(scores)]

@@ -7,27 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.errors import ModelError
+from detector.model_file import ModelFile
 
 SUFFIX = ".tflite"
 
 _MODELS = Path(__file__).parent / "models"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A model on disk.
-
-    name: what it is called in answers and logs.
-    labels_path: its labels, one a line (see `detector.labels`).
-    sha256: checksum it must have; None for a file of the user's own.
-    inputs_wh: input sizes it can work at, the most usual first; empty: only the one it was made with.
-    """
-
-    name: str
-    path: Path
-    labels_path: Path
-    sha256: str | None = None
-    inputs_wh: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from types import TracebackType
 
 import numpy as np
 
-from detector.catalog import ModelFile, find_model
+from detector.catalog import find_model
 from detector.detections import BGRImage, Detections
 from detector.errors import DetectorError, ModelError
 from detector.labels import find_class_ids, read_labels
-from detector.network import Network, SizeWH, smallest_input
+from detector.model_file import ModelFile, SizeWH
+from detector.network import Network, smallest_input
 from detector.nms import suppress
 
 SCORE_THRESHOLD = 0.4
@@ -100,8 +101,8 @@ class Detector:
         return self._networks[input_wh]
 
 
-def load_detector(name_or_path: str | Path, *, threads: int = 1) -> Detector:
-    """Return the detector for a known model's name or the path of a `.tflite` file.
+def load_detector(model: str | Path | ModelFile, *, threads: int = 1) -> Detector:
+    """Return the detector for a known model's name, the path of a model file, or a described file.
 
     threads: the runtime uses for one image, 1 and up.
 
@@ -109,9 +110,11 @@ def load_detector(name_or_path: str | Path, *, threads: int = 1) -> Detector:
     """
     if threads < 1:
         raise DetectorError(f"threads: got {threads}, expected 1 or more")
-    file = find_model(name_or_path)
+    file = model if isinstance(model, ModelFile) else find_model(model)
     usual_wh = file.inputs_wh[0] if file.inputs_wh else None
     network = _load_network(file, threads, usual_wh)
+    if file.labels_path is None:
+        raise ModelError(f"{file.path}: no labels for it")
     labels = read_labels(file.labels_path)
     if max(labels) >= network.class_count:
         raise ModelError(

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from detector.backends import Backend
 from detector.detections import BGRImage, Detections
+from detector.errors import ModelError
 from detector.heads import head_for
 from detector.letterbox import Letterbox, Placement
-
-SizeWH = tuple[int, int]
+from detector.model_file import SizeWH
 
 
 class Network:
@@ -20,16 +20,20 @@ class Network:
 
     def __init__(self, backend: Backend) -> None:
         """Take over `backend`. Raises ModelError when no head understands its outputs."""
-        self.input_wh = backend.input_wh
+        size_wh = backend.image_input.size_wh
+        if size_wh is None:
+            raise ModelError("the input has no fixed size")
+        self.input_wh = size_wh
         self._backend = backend
-        self._head = head_for(backend.input_wh, backend.output_shapes)
-        self._letterbox = Letterbox(backend.input_wh)
+        self._head = head_for(size_wh, backend.outputs)
+        self._letterbox = Letterbox(size_wh)
         self.class_count = self._head.class_count
 
     def find(self, image: BGRImage, score_threshold: float) -> Detections:
         """Return every object in `image` with at least that score, best first, duplicates included."""
         placement = self._letterbox.fill(image)
-        found = self._head.decode(self._backend.run(self._letterbox.input), score_threshold)
+        outputs = self._backend.run(self._letterbox.input)
+        found = self._head.decode(outputs, 0, score_threshold, self.input_wh)
         return placement.to_image(found)
 
     def close(self) -> None:

@@ -9,13 +9,13 @@ import math
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import NDArray
 
+from detector.backends import Arrays, ImageInput, ModelInput, ModelMetadata, Shapes
 from detector.backends.resizing import with_resizes_for
 from detector.errors import DetectorError, ModelError
 
@@ -51,7 +51,7 @@ class LiteRTBackend:
         try:
             with _runtime_messages():
                 self._interpreter: Interpreter | None = _load(content, threads, input_wh)
-            self._input_index, self.input_wh = _find_input(self._interpreter)
+            self._input_index, input_size_wh = _find_input(self._interpreter)
             outputs = _find_outputs(self._interpreter)
         except ModelError as exc:
             raise ModelError(f"{path}: {exc}") from exc
@@ -59,16 +59,16 @@ class LiteRTBackend:
             reason = " ".join(str(exc).split())
             raise ModelError(f"{path}: LiteRT cannot load it: {reason}") from exc
         self._output_indexes = {name: index for name, (index, _) in outputs.items()}
-        self.output_shapes: Mapping[str, tuple[int, ...]] = {
-            name: shape for name, (_, shape) in outputs.items()
-        }
+        self.image_input = ImageInput(input_size_wh, np.dtype(np.float32))
+        self.outputs: Shapes = {name: shape for name, (_, shape) in outputs.items()}
+        self.metadata = ModelMetadata()
 
-    def run(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+    def run(self, images: ModelInput) -> Arrays:
         """Return views of the outputs by name: let go of them before the next `run`. Raises DetectorError."""
         if self._interpreter is None:
             raise DetectorError("the detector is closed")
         try:
-            self._interpreter.set_tensor(self._input_index, image)
+            self._interpreter.set_tensor(self._input_index, images)
             self._interpreter.invoke()
             # Views, not get_tensor: copying the default model's heat map out (5.2 MB) costs 1 ms.
             return {name: self._interpreter.tensor(index)() for name, index in self._output_indexes.items()}

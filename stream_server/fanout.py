@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from types import TracebackType
 
 from stream_server.frames import EncodedFrame
+from stream_server.multipart import Framing
 from stream_server.rates import Throttle
 from stream_server.streams import Stream, Viewer
 
@@ -40,26 +41,29 @@ _LISTEN = select.EPOLLIN | select.EPOLLRDHUP
 class _Connection:
     """One viewer's socket and what is on its way through it.
 
+    group: who get the same frames as this one. seen: the group's frame that this one needs no more.
     rest: of the part being sent, empty between two parts. is_waiting: for the socket to take more of it.
     shown: the frame sent last; repeated: the one sent twice last. is_ending: closed once it has taken `rest`.
     """
 
     __slots__ = (
         "began_at",
+        "group",
         "is_ending",
         "is_waiting",
         "repeated",
         "rest",
+        "seen",
         "shown",
         "sock",
-        "throttle",
         "viewer",
     )
 
     def __init__(self, sock: socket.socket, viewer: Viewer, head: bytes) -> None:
         self.sock = sock
         self.viewer = viewer
-        self.throttle = Throttle(viewer.fps)
+        self.group: _Group | None = None
+        self.seen: EncodedFrame | None = None
         self.rest = memoryview(head)
         self.is_waiting = False
         self.is_ending = False
@@ -72,6 +76,38 @@ class _Connection:
         """How long nothing may come until the frame shown is sent again."""
         is_last = self.viewer.framing.repeats_last and self.repeated is not self.shown
         return REPEAT_FIRST_S if is_last or self.repeated is None else REPEAT_S
+
+
+class _Group:
+    """Those who watch one stream at one rate in one framing: a frame is due for all of them or for none.
+
+    newest: of the frames that were due.
+    """
+
+    __slots__ = ("_throttle", "connections", "framing", "newest", "stream")
+
+    def __init__(self, viewer: Viewer) -> None:
+        """Make the group that `viewer` belongs to, without it."""
+        self.stream = viewer.stream
+        self.framing = viewer.framing
+        self.connections: set[_Connection] = set()
+        self.newest: EncodedFrame | None = None
+        self._throttle = Throttle(viewer.fps)
+
+    def advance(self, at: float | None = None) -> bool:
+        """Take the stream's newest frame if it is new and due; return whether it was.
+
+        at: by which time it is to be due; default: the time it was captured.
+        """
+        has_ended = self.stream.frames.is_closed  # asked first: what comes before the end is due
+        frame = self.stream.frames.item
+        if frame is None or frame is self.newest:
+            return False
+        if not has_ended and not self._throttle.is_due(frame.captured_at if at is None else at):
+            return False
+        self._throttle.take(frame.captured_at)
+        self.newest = frame
+        return True
 
 
 class Fanout:
@@ -91,7 +127,7 @@ class Fanout:
         self._newcomers: deque[_Connection] = deque()
         self._changed: deque[Stream] = deque()
         self._connections: dict[int, _Connection] = {}
-        self._by_stream: defaultdict[Stream, set[_Connection]] = defaultdict(set)
+        self._groups: defaultdict[Stream, dict[tuple[float, Framing], _Group]] = defaultdict(dict)
         self._checked_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
@@ -191,17 +227,28 @@ class Fanout:
     def _welcome(self, connection: _Connection) -> None:
         fd = connection.sock.fileno()
         self._connections[fd] = connection
-        self._by_stream[connection.viewer.stream].add(connection)
+        self._join_group(connection)
         self._epoll.register(fd, _LISTEN)
         self._write(connection, connection.rest)
-        self._offer(connection, *_newest(connection.viewer.stream), time.monotonic())
+        self._offer(connection, time.monotonic())
+
+    def _join_group(self, connection: _Connection) -> None:
+        """Put the connection among those it shares frames with; it is to get the stream's newest at once."""
+        viewer = connection.viewer
+        groups = self._groups[viewer.stream]
+        group = groups.get((viewer.fps, viewer.framing))
+        if group is None:
+            group = groups[viewer.fps, viewer.framing] = _Group(viewer)
+            group.advance()
+        group.connections.add(connection)
+        connection.group = group
 
     def _handle(self, connection: _Connection, events: int) -> None:
         if events & _CLOSED or (events & select.EPOLLIN and not self._swallow(connection)):
             self._drop(connection)
         elif events & select.EPOLLOUT:
             self._write(connection, connection.rest)
-            self._offer(connection, *_newest(connection.viewer.stream), time.monotonic())
+            self._offer(connection, time.monotonic())
 
     @staticmethod
     def _swallow(connection: _Connection) -> bool:
@@ -214,33 +261,52 @@ class Fanout:
             return False
 
     def _spread(self, stream: Stream) -> None:
-        if connections := tuple(self._by_stream.get(stream, ())):
-            # Asked once for all: by its turn, what belongs to one viewer has left the caches (1 us of 14).
-            newest, has_ended, now = *_newest(stream), time.monotonic()
-            for connection in connections:
-                self._offer(connection, newest, has_ended, now)
+        """Give all who watch `stream` its newest frame if it is due; let them go after the last."""
+        groups = tuple(self._groups.get(stream, {}).values())
+        for group in groups:
+            if group.advance():
+                self._send_to_all(group)
+        if groups:
             stream.delivered()
+        if stream.frames.is_closed:
+            for group in groups:
+                for connection in tuple(group.connections):
+                    self._offer(connection, time.monotonic())
 
-    def _offer(
-        self, connection: _Connection, newest: EncodedFrame | None, has_ended: bool, now: float
-    ) -> None:
-        """Send the stream's newest part if it is due and the viewer has taken all before it."""
-        if connection.rest or connection.is_ending:
+    def _send_to_all(self, group: _Group) -> None:
+        """Send the group's newest frame to all who have taken the one before.
+
+        What the others need is looked up when they have: nothing else here belongs to a single viewer, for by
+        its turn that has left the caches.
+        """
+        frame, now = group.newest, time.monotonic()
+        assert frame is not None
+        part = frame.part_in(group.framing)
+        for connection in tuple(group.connections):
+            if not connection.rest and not connection.is_ending:
+                connection.seen = frame
+                self._send(connection, frame, part, now)
+
+    def _offer(self, connection: _Connection, now: float) -> None:
+        """Send one who has taken everything the stream's newest frame, if its group got one meanwhile."""
+        group = connection.group
+        if group is None or connection.rest or connection.is_ending:
             return
-        is_new = newest is not connection.shown
-        if newest and is_new and (has_ended or connection.throttle.is_due(newest.captured_at)):
-            self._send(connection, newest, now)
+        has_ended = group.stream.frames.is_closed  # asked first: what comes before the end is sent
+        frame = group.stream.frames.item
+        is_behind = connection.shown is None or connection.seen is not group.newest
+        if frame and is_behind:
+            connection.seen = group.newest
+            if frame is not connection.shown:
+                self._send(connection, frame, frame.part_in(group.framing), now)
         if has_ended:
             self._end(connection)
 
-    def _send(self, connection: _Connection, frame: EncodedFrame, now: float) -> None:
-        viewer = connection.viewer
-        if frame is not connection.shown:  # a repeat does not put off the next
-            connection.throttle.take(frame.captured_at)
+    def _send(self, connection: _Connection, frame: EncodedFrame, part: bytes, now: float) -> None:
         connection.shown = frame
         connection.began_at = now
-        viewer.count_part(now)
-        self._write(connection, frame.part_in(viewer.framing))
+        connection.viewer.count_part(now)
+        self._write(connection, part)
 
     def _write(self, connection: _Connection, data: bytes | memoryview) -> None:
         """Write what the socket takes of `data`; where that is not all, be told when it takes more."""
@@ -265,6 +331,9 @@ class Fanout:
         if now - self._checked_at < TICK_S:
             return
         self._checked_at = now
+        for group in [group for groups in self._groups.values() for group in groups.values()]:
+            if group.advance(now):  # a frame that came too soon and had no successor
+                self._send_to_all(group)
         for connection in tuple(self._connections.values()):
             self._check(connection, now)
 
@@ -275,18 +344,10 @@ class Fanout:
                 log.info("a viewer took nothing for %.0f s and was dropped", silent_s)
                 self._drop(connection)
         elif connection.shown is None:
-            self._offer(connection, *_newest(connection.viewer.stream), time.monotonic())
-        elif (newest := self._newer(connection)) and connection.throttle.seconds_left(now) == 0:
-            self._send(connection, newest, now)
+            self._offer(connection, now)
         elif silent_s > connection.repeat_after_s:
             connection.repeated = connection.shown
-            self._send(connection, connection.shown, now)
-
-    @staticmethod
-    def _newer(connection: _Connection) -> EncodedFrame | None:
-        """Return the stream's newest frame where the viewer has not got that yet."""
-        newest = connection.viewer.stream.frames.item
-        return None if newest is connection.shown else newest
+            self._send(connection, connection.shown, connection.shown.part_in(connection.viewer.framing), now)
 
     def _end(self, connection: _Connection) -> None:
         """Close the connection once it has taken the part on its way."""
@@ -296,20 +357,22 @@ class Fanout:
 
     def _drop(self, connection: _Connection) -> None:
         """Close the connection now; may be called twice."""
-        fd, stream = connection.sock.fileno(), connection.viewer.stream
+        fd = connection.sock.fileno()
         if fd in self._connections:
             del self._connections[fd]
             self._epoll.unregister(fd)
         connection.sock.close()
         connection.rest = _NOTHING
-        connections = self._by_stream[stream]
-        connections.discard(connection)
-        if not connections:
-            del self._by_stream[stream]
+        self._leave_group(connection)
         connection.viewer.close()
 
-
-def _newest(stream: Stream) -> tuple[EncodedFrame | None, bool]:
-    """Return the stream's newest frame, and whether it has ended."""
-    has_ended = stream.frames.is_closed  # asked first: what comes before the end is sent
-    return stream.frames.item, has_ended
+    def _leave_group(self, connection: _Connection) -> None:
+        group, connection.group = connection.group, None
+        if group is None:
+            return
+        group.connections.discard(connection)
+        if not group.connections:
+            groups = self._groups[group.stream]
+            del groups[connection.viewer.fps, group.framing]
+            if not groups:
+                del self._groups[group.stream]

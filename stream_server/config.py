@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from stream_server import secrets
 from stream_server.errors import ConfigError
+from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
 
 Overlay = Literal["live", "exact", "none"]
@@ -161,6 +163,60 @@ class SourceConfig(_Model):
         return parse_source(self.source)
 
 
+def _check_score(score: float) -> float:
+    if not 0 <= score <= 1:
+        raise ValueError("expected 0 to 1")
+    return score
+
+
+Score = Annotated[float, AfterValidator(_check_score)]
+
+_TILES = re.compile(r"([1-4])x([1-4])")
+
+
+def _check_tiles(tiles: str) -> str:
+    """Return the columns and rows of tiles, e.g. "2x2"."""
+    if not _TILES.fullmatch(tiles) or tiles == "1x1":
+        raise ValueError("expected columns x rows, 1 to 4 each, e.g. 2x2")
+    return tiles
+
+
+Tiles = Annotated[str, AfterValidator(_check_tiles)]
+
+
+def _check_region(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    check_polygon(points)
+    return points
+
+
+Region = Annotated[tuple[Point, ...], AfterValidator(_check_region)]
+
+
+class MotionConfig(_Model):
+    """Whether still frames are analysed, and what counts as still."""
+
+    gate: bool = Field(
+        False,
+        description="Analyse only frames in which something moves. Objects that stopped are kept; a camera "
+        "that sees nothing new costs no detection.",
+    )
+    threshold: int = Field(
+        12,
+        ge=1,
+        le=255,
+        description="Least change of brightness of a spot, in levels; where it flickers by itself, more.",
+    )
+    min_area: float = Field(
+        0.0005, ge=0, le=1, description="Least area that must change, as a part of the picture's."
+    )
+    refresh_s: float = Field(
+        5,
+        gt=0,
+        le=3600,
+        description="Seconds until a still frame is analysed, while there are objects in it.",
+    )
+
+
 class DetectConfig(_Model):
     """What is looked for in a camera's frames."""
 
@@ -169,7 +225,29 @@ class DetectConfig(_Model):
     score_threshold: float | None = Field(
         None, ge=0, le=1, description="Least score; default: the detector's."
     )
+    score_thresholds: dict[str, Score] = Field(
+        default_factory=dict, description="Least score of single classes, e.g. `{person: 0.6, cat: 0.3}`."
+    )
     classes: tuple[str, ...] | None = Field(None, description="Labels to keep; default: the detector's.")
+    inside: tuple[Region, ...] = Field(
+        (),
+        description="Regions where objects count: lists of points `[x, y]`, 0 to 1 of the picture's width "
+        "and height, e.g. `[[[0, 0.5], [1, 0.5], [1, 1], [0, 1]]]`, its lower half. An object is where the "
+        "middle of its lower edge is. Default: everywhere.",
+    )
+    ignore: tuple[Region, ...] = Field(
+        (), description="Regions, written likewise, where neither objects nor motion count."
+    )
+    min_width: float = Field(
+        0, ge=0, le=1, description="Least width of an object, as a part of the picture's."
+    )
+    min_height: float = Field(0, ge=0, le=1, description="Least height, likewise.")
+    tiles: Tiles | None = Field(
+        None,
+        description="For small objects: analyse the picture also in columns x rows of overlapping parts, up "
+        "to `4x4`. `2x2` costs five detections a frame.",
+    )
+    motion: MotionConfig = Field(default_factory=MotionConfig, description="See below.")
 
 
 class StreamConfig(_Model):
@@ -441,6 +519,8 @@ def _model_at(location: list[str], root: type[BaseModel]) -> type[BaseModel] | N
             return CameraConfig
         case ["cameras", _, key]:
             parent: type[BaseModel] = CameraConfig
+        case ["cameras", _, "detect", key]:
+            parent = DetectConfig
         case [key]:
             parent = root
         case _:

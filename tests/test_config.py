@@ -14,6 +14,7 @@ from stream_server.config import (
     Config,
     DetectConfig,
     DetectorConfig,
+    MotionConfig,
     ServerConfig,
     StreamConfig,
 )
@@ -83,7 +84,15 @@ def test_camera_keys_are_read(load: Any) -> None:
             password: 12345678
             transport: udp
             on_demand: true
-            detect: {fps: 2.5, classes: [person, car]}
+            detect:
+              fps: 2.5
+              classes: [person, car]
+              score_thresholds: {person: 0.6}
+              inside: [[[0, 0.5], [1, 0.5], [1, 1], [0, 1]]]
+              ignore: [[[0, 0], [0.2, 0], [0.1, 0.2]]]
+              min_height: 0.05
+              tiles: 2x2
+              motion: {gate: true}
             stream: {fps: 10, width: 640, overlay: none}
         """.replace("\n        ", "\n")
     )
@@ -92,7 +101,16 @@ def test_camera_keys_are_read(load: Any) -> None:
     assert camera.password is not None
     assert camera.password.get_secret_value() == "12345678"
     assert (camera.transport, camera.on_demand) == ("udp", True)
-    assert camera.detect == DetectConfig(fps=2.5, classes=("person", "car"))
+    assert camera.detect == DetectConfig(
+        fps=2.5,
+        classes=("person", "car"),
+        score_thresholds={"person": 0.6},
+        inside=(((0, 0.5), (1, 0.5), (1, 1), (0, 1)),),
+        ignore=(((0, 0), (0.2, 0), (0.1, 0.2)),),
+        min_height=0.05,
+        tiles="2x2",
+        motion=MotionConfig(gate=True),
+    )
     assert camera.stream == StreamConfig(fps=10, width=640, overlay="none")
 
 
@@ -227,6 +245,29 @@ def test_wrong_key_is_named_with_its_value_and_what_would_be_right(
         ("stream: {overlay: nice}", "stream.overlay: got 'nice', expected 'live', 'exact' or 'none'"),
         ("stream: {qualty: 3}", "stream.qualty: unknown key; did you mean quality?"),
         ("detect: 5", "detect: got 5, expected a section of its own"),
+        (
+            "detect: {inside: [[[0, 0], [1, 0]]]}",
+            "detect.inside.0: got a list, expected 3 points or more, there are 2",
+        ),
+        ("detect: {inside: [[0]]}", "detect.inside.0.0: got 0, expected a list"),
+        (
+            "detect: {ignore: [[[0, 0], [1, 0], [1, 100]]]}",
+            "detect.ignore.0: got a list, expected points of the picture: x and y from 0 to 1",
+        ),
+        (
+            "detect: {ignore: [[[0, 0], [1, 1], [1, 0], [0, 1]]]}",
+            "detect.ignore.0: got a list, expected points in order around the region; edges 1 and 3 cross",
+        ),
+        ("detect: {min_width: 20}", "detect.min_width: got 20, expected 0 to 1"),
+        ("detect: {score_thresholds: {car: 60}}", "detect.score_thresholds.car: got 60, expected 0 to 1"),
+        ("detect: {tiles: 1x1}", "detect.tiles: got '1x1', expected columns x rows, 1 to 4 each, e.g. 2x2"),
+        ("detect: {tiles: 2}", "detect.tiles: got 2, expected text"),
+        ("detect: {motion: {gate: maybe}}", "detect.motion.gate: got 'maybe', expected true or false"),
+        (
+            "detect: {motion: {refresh_s: 0}}",
+            "detect.motion.refresh_s: got 0, expected more than 0, up to 3600",
+        ),
+        ("detect: {motion: {gat: true}}", "detect.motion.gat: unknown key; did you mean gate?"),
         ("on_demand: perhaps", "on_demand: got 'perhaps', expected true or false"),
         ("at_end: again", "at_end: got 'again', expected 'loop', 'hold' or 'stop'"),
         ("password: {env: NOPE}", "password: the environment variable NOPE is not set"),
@@ -347,7 +388,7 @@ def test_source_that_is_not_on_the_list_is_refused_by_name(source: str, reason: 
 
 
 @pytest.mark.parametrize(
-    "model", [Config, ServerConfig, DetectorConfig, CameraConfig, DetectConfig, StreamConfig]
+    "model", [Config, ServerConfig, DetectorConfig, CameraConfig, DetectConfig, MotionConfig, StreamConfig]
 )
 def test_every_key_is_described(model: type[BaseModel]) -> None:
     described = {name: field.description for name, field in model.model_fields.items()}

@@ -19,6 +19,7 @@ from stream_server.config import (
     CameraConfig,
     DetectConfig,
     DetectorConfig,
+    MotionConfig,
     ServerConfig,
     StreamConfig,
     value_range,
@@ -32,6 +33,7 @@ SECTIONS = (
     ("detector", DetectorConfig),
     ("cameras.NAME", CameraConfig),
     ("cameras.NAME.detect", DetectConfig),
+    ("cameras.NAME.detect.motion", MotionConfig),
     ("cameras.NAME.stream", StreamConfig),
 )
 
@@ -65,7 +67,7 @@ def _is_section(field: FieldInfo) -> bool:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if field.default in (None, ()):
+    if field.default_factory or field.default in (None, ()):
         return ""
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
@@ -86,6 +88,8 @@ def _type_words(annotation: Any) -> str:
         return " or ".join(_type_words(arg) for arg in get_args(annotation) if arg is not type(None))
     if origin is tuple:
         return "list"
+    if origin is dict:
+        return "section"
     names = {str: "text", int: "whole number", float: "number", bool: "true, false", SecretStr: "secret"}
     return names[annotation]
 

@@ -27,18 +27,20 @@ MOVES = """
 async (selector) => {
   const image = document.querySelector(selector);
   const context = new OffscreenCanvas(160, 90).getContext("2d", {willReadFrequently: true});
-  const look = () => {
-    context.drawImage(image, 0, 0, 160, 90);
+  const look = async () => {
+    // Of the element itself Firefox draws the first picture again and again.
+    const now = await createImageBitmap(image).catch(() => null);
+    if (!now) return null;
+    context.drawImage(now, 0, 0, 160, 90);
     return context.getImageData(0, 0, 160, 90).data;
   };
-  for (let i = 0; i < 200 && !image.naturalWidth; i++) await new Promise((next) => setTimeout(next, 50));
-  if (!image.naturalWidth) return 0;
-  const first = look();
-  for (const until = performance.now() + 10000; performance.now() < until;) {
+  let first = null;
+  for (const until = performance.now() + 15000; performance.now() < until;) {
     await new Promise((next) => setTimeout(next, 100));
-    const now = look();
+    const now = await look();
+    first ??= now;
     let changed = 0;
-    for (let i = 0; i < now.length; i += 4) if (Math.abs(now[i] - first[i]) > 24) changed++;
+    for (let i = 0; i < now?.length; i += 4) if (Math.abs(now[i] - first[i]) > 24) changed++;
     if (changed > 100) return changed;
   }
   return 0;

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -19,13 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.leaks import is_alive, wait_until
+from tests.leaks import wait_until
+from tests.processes import Family, parent_of
 
 COMMAND = (sys.executable, "-m", "stream_server")
 END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """Before a command: a server must not outlive the tests that somebody kills."""
-MARK = "STREAM_SERVER_TEST"
-"""A variable by which the processes of one server are told from all others."""
 CHECKOUT = Path(__file__).parents[1]
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
@@ -36,6 +34,13 @@ SMALL_DEMO = (
 )  # fmt: skip
 """A camera that costs next to nothing."""
 NO_DETECTOR = ("--set", "detector.workers=0")
+NINE = [f"cam{number}" for number in range(1, 10)]
+NINE_SMALL_DEMOS = tuple(
+    part
+    for name in NINE
+    for part in ("--set", f"cameras.{name}={{source: 'demo:', width: 320, height: 180, fps: 8}}")
+)
+"""Nine cameras that cost next to nothing, by the names in `NINE`."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ class Server:
     ) -> None:
         self._command = [*END_WITH_US, *command, "run", "--port", "0", *arguments]
         self._cwd = cwd
-        self._mark = f"{MARK}={uuid.uuid4()}"
-        self._environment = {**os.environ, MARK: self._mark.partition("=")[2], **(environment or {})}
+        self._family = Family()
+        self._environment = {**os.environ, **self._family.environment, **(environment or {})}
         self._wait = wait
         self._changed = threading.Condition()  # guards the lines
         self._lines: list[str] = []
@@ -117,8 +122,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for pid in self.family():
-            os.kill(pid, signal.SIGKILL)
+        self._family.kill()
         self._reader.join(5)
         assert self.process.stderr
         self.process.stderr.close()
@@ -162,12 +166,12 @@ class Server:
 
     def family(self) -> set[int]:
         """Return the process ids of the server and of all that came of it, whoever their parent is now."""
-        return {pid for pid in _processes() if self._mark in _environment(pid) and is_alive(pid)}
+        return self._family.members()
 
     @property
     def web_worker(self) -> int:
         """The process id of the one web worker, forked by the arbiter."""
-        (pid,) = {pid for pid in self.family() if _parent(pid) == self.process.pid}
+        (pid,) = {pid for pid in self.family() if parent_of(pid) == self.process.pid}
         return pid
 
     def stop(self, how: int = signal.SIGTERM, *, group: bool = False) -> tuple[int, float]:
@@ -214,6 +218,15 @@ class Server:
         info: dict[str, Any] = self.get(f"/api/v1/cameras/{name}").json
         return info
 
+    @property
+    def viewers(self) -> int:
+        """How many watch, over all cameras."""
+        return sum(camera["viewers"] for camera in self.get("/api/v1/cameras").json["cameras"])
+
+    def has_viewers(self, count: int, within_s: float = 10) -> bool:
+        """Return whether so many watch, looked at for `within_s`."""
+        return wait_until(lambda: self.viewers == count, within_s)
+
     def wait_for_camera(
         self, fact: Callable[[dict[str, Any]], bool], timeout_s: float, name: str = "demo"
     ) -> dict[str, Any]:
@@ -246,22 +259,3 @@ def run_command(
         timeout=timeout_s,
         check=False,
     )
-
-
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _environment(pid: int) -> list[str]:
-    """Return the variables a process was started with; none of one that is gone, or of somebody else."""
-    try:
-        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0

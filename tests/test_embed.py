@@ -19,12 +19,11 @@ from stream_server.errors import ConfigError
 from tests.browser import MOVES, WITHIN_MS
 from tests.leaks import wait_until
 from tests.relay import Relay
-from tests.server import NO_DETECTOR, SMALL_DEMO, Server
+from tests.server import NINE, NINE_SMALL_DEMOS, NO_DETECTOR, SMALL_DEMO, Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
-CAMERAS = [f"cam{number}" for number in range(1, 10)]
 PICTURE = "stream-camera img"
 GONE_WITHIN_S = 3.0
 HIDE = """
@@ -70,18 +69,8 @@ def stranger(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def server(friend: str) -> Iterator[Server]:
     """Nine cameras that cost next to nothing."""
-    cameras = [f"cameras.{name}={{source: 'demo:', width: 320, height: 180, fps: 8}}" for name in CAMERAS]
-    settings = [part for setting in cameras for part in ("--set", setting)]
-    with Server(*settings, *NO_DETECTOR, "--set", f"server.embed_origins=[{friend!r}]") as server:
+    with Server(*NINE_SMALL_DEMOS, *NO_DETECTOR, "--set", f"server.embed_origins=[{friend!r}]") as server:
         yield server
-
-
-def viewers(server: Server) -> int:
-    return sum(camera["viewers"] for camera in server.get("/api/v1/cameras").json["cameras"])
-
-
-def has_viewers(server: Server, count: int, within_s: float = 10) -> bool:
-    return wait_until(lambda: viewers(server) == count, within_s)
 
 
 def requests(page: Page) -> list[str]:
@@ -108,36 +97,36 @@ def shown_width(page: Page) -> int:
 def test_nine_cameras_all_move_over_one_connection(page: Page, server: Server) -> None:
     asked = requests(page)
     page.goto(server.url)
-    for name in CAMERAS:
+    for name in NINE:
         assert page.evaluate(MOVES, f'[data-camera="{name}"] img') > 100
     assert asked == [f"ws://127.0.0.1:{server.port}/api/v1/wall"]
-    assert viewers(server) == 9
+    assert server.viewers == 9
 
 
 def test_hidden_tab_is_no_viewer_and_comes_back(page: Page, server: Server) -> None:
     page.goto(server.url)
-    assert has_viewers(server, 9)
+    assert server.has_viewers(9)
     page.evaluate(HIDE, True)
-    assert has_viewers(server, 0, GONE_WITHIN_S)
+    assert server.has_viewers(0, GONE_WITHIN_S)
     page.evaluate(HIDE, False)
-    assert has_viewers(server, 9)
+    assert server.has_viewers(9)
     assert page.evaluate(MOVES, '[data-camera="cam9"] img') > 100
 
 
 def test_page_that_is_left_has_no_viewers_and_comes_back(page: Page, server: Server) -> None:
     page.goto(server.url)
-    assert has_viewers(server, 9)
+    assert server.has_viewers(9)
     page.goto("about:blank")
-    assert has_viewers(server, 0, GONE_WITHIN_S)
+    assert server.has_viewers(0, GONE_WITHIN_S)
     page.go_back()
-    assert has_viewers(server, 9)
+    assert server.has_viewers(9)
 
 
 def test_cameras_that_cannot_be_seen_are_not_watched(page: Page, server: Server) -> None:
     page.set_viewport_size({"width": 320, "height": 400})
     page.goto(server.url)
     assert wait_until(lambda: shown_width(page) > 0, 10)
-    assert 0 < viewers(server) < 9
+    assert 0 < server.viewers < 9
     page.locator('[data-camera="cam9"]').scroll_into_view_if_needed()
     assert page.evaluate(MOVES, '[data-camera="cam9"] img') > 100
 
@@ -179,9 +168,9 @@ def test_embed_page_of_nothing_is_refused(server: Server, path: str, status: int
 
 def test_removed_player_lets_go_of_its_stream(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/embed/cam1")
-    assert has_viewers(server, 1)
+    assert server.has_viewers(1)
     page.evaluate("window.player = document.querySelector('stream-camera'); player.remove()")
-    assert has_viewers(server, 0, GONE_WITHIN_S)
+    assert server.has_viewers(0, GONE_WITHIN_S)
     page.evaluate("document.body.append(window.player)")
     assert page.evaluate(MOVES, PICTURE) > 100
 
@@ -192,7 +181,7 @@ def test_changed_wish_takes_effect(page: Page, server: Server) -> None:
     assert wait_until(lambda: shown_width(page) == 160, 10)
     page.evaluate("document.querySelector('stream-camera').setAttribute('width', 'full')")
     assert wait_until(lambda: shown_width(page) == 320, 10)
-    assert has_viewers(server, 1)
+    assert server.has_viewers(1)
     assert len(asked) == 2
 
 
@@ -283,7 +272,7 @@ def test_script_shows_snapshots_in_a_page_of_any_site(
     troubled.goto(f"{stranger}/page.html")
     troubled.locator("stream-camera[data-state=live]").wait_for()
     assert "snapshot.jpg" in asked[-1]
-    assert has_viewers(server, 0)
+    assert server.has_viewers(0)
 
 
 def test_frame_is_shown_by_configured_sites_only(

@@ -7,8 +7,9 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
@@ -51,7 +52,7 @@ class Client:
         self.status = 0
         self.answers_pings = True
         self._events: list[Event] = []
-        self._data = b""
+        self._message: TextMessage | BytesMessage | None = None
         extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         sock.sendall(self.protocol.send(Request(host=host, target=path, extra_headers=extra)))
 
@@ -65,14 +66,18 @@ class Client:
 
     @classmethod
     def connect(
-        cls, port: int, headers: Mapping[str, str] | None = None, receive_bytes: int | None = None
+        cls,
+        port: int,
+        headers: Mapping[str, str] | None = None,
+        receive_bytes: int | None = None,
+        path: str = "/api/v1/wall",
     ) -> Client:
         """Return a client with the server's answer in `status`; 101 is a WebSocket."""
         sock = socket.socket()
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.connect(("127.0.0.1", port))
-        client = cls(sock, host=f"127.0.0.1:{port}", headers=headers)
+        client = cls(sock, path, f"127.0.0.1:{port}", headers)
         client.open()
         return client
 
@@ -106,8 +111,8 @@ class Client:
             self.say(ack=shown.id)
         return shown
 
-    def text(self) -> object:
-        event = self._next()
+    def text(self, timeout_s: float = WITHIN_S) -> Any:
+        event = self._next(timeout_s)
         assert isinstance(event, TextMessage), event
         return json.loads(event.data)
 
@@ -149,11 +154,12 @@ class Client:
             if isinstance(event, Ping):
                 if self.answers_pings:
                     self.send(event.response())
-            elif isinstance(event, BytesMessage):
-                self._data += event.data
+            elif isinstance(event, (TextMessage, BytesMessage)):
+                begun = self._message
+                self._message = replace(event, data=begun.data + event.data) if begun else event
                 if event.message_finished:
-                    found.append(BytesMessage(self._data))
-                    self._data = b""
+                    found.append(self._message)
+                    self._message = None
             else:
                 found.append(event)
         return found

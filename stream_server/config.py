@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from stream_server import secrets
+from stream_server.addresses import Network, Origin, PublicURL
 from stream_server.errors import ConfigError
 from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
@@ -39,20 +40,6 @@ def _check_name(name: object) -> str:
 
 
 CameraName = Annotated[str, BeforeValidator(_check_name)]
-
-
-_ORIGIN = re.compile(r"\*|https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
-
-
-def _check_origin(origin: object) -> str:
-    """Return the origin, as browsers send it."""
-    text = str(origin).lower().rstrip("/")
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError("expected scheme and host of a site, e.g. https://home.example:8123, or '*'")
-    return text
-
-
-Origin = Annotated[str, BeforeValidator(_check_origin)]
 
 
 class _Model(BaseModel):
@@ -282,7 +269,9 @@ class ServerConfig(_Model):
     max_viewers: int = Field(1000, ge=1, le=100000, description="Streams watched at once; more get 503.")
     max_viewers_per_camera: int | None = Field(None, ge=1, description="The same for each camera.")
     max_viewers_per_address: int | None = Field(
-        None, ge=1, description="The same for each client address; all behind one proxy share one."
+        None,
+        ge=1,
+        description="The same for each client address; all behind a proxy that is not trusted share one.",
     )
     max_websockets: int = Field(
         16, ge=1, le=256, description="WebSockets open at once, each with a thread of its own; more get 503."
@@ -291,6 +280,16 @@ class ServerConfig(_Model):
         (),
         description="Other sites whose pages may show the player, e.g. `[https://home.example:8123]`; `'*'`: "
         "all. Default: none; a plain `<img>` works everywhere.",
+    )
+    public_url: PublicURL | None = Field(
+        None,
+        description="Where clients find the server when a proxy stands before it, e.g. "
+        "`https://home.example/cams`. Default: what the request says.",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        (),
+        description="Addresses or networks of proxies that may say, in `X-Forwarded-…` headers, who asks and "
+        "for what, e.g. `[127.0.0.1, 10.0.0.0/8]`.",
     )
 
 

@@ -88,6 +88,10 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "logger_class": _GunicornLogger,
             "loglevel": "info" if self._verbose else "warning",
             "control_socket_disable": True,
+            # By default any local process sets scheme and path by headers; see web/proxy.py.
+            "forwarded_allow_ips": "",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
         }
         for name, value in settings.items():
             if name in self.cfg.settings:

@@ -24,6 +24,7 @@ from stream_server.web import (
     health,
     metrics,
     pages,
+    proxy,
     streaming,
     ustreamer,
     wall,
@@ -67,6 +68,8 @@ def create_app(engine: Engine) -> Flask:
     app.register_error_handler(ValidationError, _show_bad_query)
     app.after_request(_add_headers)
     app.jinja_env.globals["version"] = stream_server.__version__
+    server = engine.config.server
+    app.wsgi_app = proxy.BehindProxies(app.wsgi_app, server, app.url_map)  # type: ignore[method-assign]
     return app
 
 

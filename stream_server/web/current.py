@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import abort, current_app
+from flask import abort, current_app, url_for
 
 from stream_server.engine import Engine
 from stream_server.pipeline import Pipeline
@@ -21,7 +21,7 @@ def pipeline(camera: str) -> Pipeline:
     """Return a camera's pipeline; answers 404 for an unknown name."""
     found = engine().pipelines.get(camera)
     if found is None:
-        abort(404, f"there is no camera {camera!r}; /api/v1/cameras lists those there are")
+        abort(404, f"there is no camera {camera!r}; {url_for('api.list_cameras')} lists those there are")
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import cv2
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, request, url_for
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.frames import EncodedFrame
@@ -64,7 +64,7 @@ def _query() -> FrigateQuery:
 
 def _watched(name: str) -> Pipeline:
     if name == "v1":
-        abort(404, "the API begins at /api/v1/cameras")
+        abort(404, f"the API begins at {url_for('api.list_cameras')}")
     return pipeline(name)
 
 

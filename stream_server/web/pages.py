@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, current_app, render_template
 
 from stream_server.web.compat import mjpg_streamer
 from stream_server.web.current import engine, pipeline
@@ -17,6 +17,12 @@ def index() -> str | Response:
     if answer is not None:
         return answer
     return render_template("index.html", cameras=list(engine().pipelines.values()))
+
+
+@blueprint.get("/favicon.ico")
+def icon() -> Response:
+    """Return the icon for answers that name none: browsers ask for it beside JSON and pictures."""
+    return current_app.send_static_file("icon.svg")
 
 
 @blueprint.get("/cameras/<camera>")

@@ -106,7 +106,9 @@ def stream_response(
     viewer.framing, viewer.key = framing, key
     response = _answer(viewer)
     if key:
-        response.set_cookie("stream_client", f"{key}/{viewer.number:x}", max_age=30, samesite="Lax")
+        path = request.script_root or "/"
+        cookie = f"{key}/{viewer.number:x}"
+        response.set_cookie("stream_client", cookie, max_age=30, path=path, samesite="Lax")
     return response
 
 

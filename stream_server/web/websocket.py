@@ -36,6 +36,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from stream_server.errors import LimitError
 from stream_server.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
 from stream_server.web.current import engine
+from stream_server.web.proxy import own_hosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -245,11 +246,15 @@ def serve(talk: Callable[[WebSocket], None]) -> Response:
 def check_origin() -> None:
     """Answer 403 to a page of another origin: browsers let any page open a WebSocket to any server."""
     origin = request.headers.get("Origin")
-    if origin is None or urlsplit(origin).netloc == request.host:
+    if origin is None or urlsplit(origin).netloc in own_hosts():
         return
     allowed = engine().config.server.embed_origins
     if origin not in allowed and "*" not in allowed:
-        abort(403, f"pages of {origin} may not watch; server.embed_origins names those that may")
+        abort(
+            403,
+            f"pages of {origin} may not watch; server.embed_origins names those that may, "
+            "server.public_url the address of these pages behind a proxy",
+        )
 
 
 def _handshake() -> WSConnection:

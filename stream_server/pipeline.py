@@ -5,20 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 import numpy as np
 
 from detector.detections import BGRImage, Detections
-from detector.detector import SCORE_THRESHOLD
-from detector.errors import DetectorBusy, DetectorError
 from detector.pool import DetectorPool
 from detector.worker import DetectOptions
+from stream_server.analysis import Analysis, Analyst
 from stream_server.annotate import Style, annotate, message_picture
 from stream_server.camera import Camera
 from stream_server.clock import wall_clock
@@ -28,11 +26,9 @@ from stream_server.errors import EncodeError, ImageError
 from stream_server.frames import EncodedFrame, Frame, overload_note
 from stream_server.multipart import CANONICAL
 from stream_server.overload import STEPS, Governor
-from stream_server.rates import RateMeter, Throttle
 from stream_server.sources.base import Source
 from stream_server.streams import Stream, Streams, Variant
-from stream_server.telemetry import Stopwatch
-from stream_server.tracking import Tracker
+from stream_server.telemetry import Counters, Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -41,40 +37,16 @@ MESSAGE_EVERY_S = 1.0
 """How often viewers of a lost camera get a picture that says why."""
 DETECTOR_LATE_S = 2.0
 """Without detections for this long, `overlay=exact` shows frames without boxes rather than nothing."""
-UNSURE = 0.5
-"""Objects already followed are looked for down to this share of the threshold (ByteTrack's second stage)."""
 FORGET_AFTER_S = 5.0
 """What was found longer ago is not said to be in the picture."""
 DEFAULT_SIZE_WH = (1280, 720)
 """Size of the messages about a camera that has not shown a picture yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """What was found in one frame of a camera; boxes are in pixels of `frame`."""
-
-    frame: Frame
-    detections: Detections
-    latency_s: float
-
-
-@dataclass
-class Counters:
-    """What the pipeline did since it started."""
-
-    seen: int = 0
-    dropped: int = 0
-    drawn: int = 0
-    encoded: int = 0
-    passed_through: int = 0
-    decode_errors: int = 0
-    detector_errors: int = 0
-
-
 class Pipeline:
     """Owns a camera, its streams and its tracker, and the thread that carries frames from one to the other.
 
-    `camera`, `streams`, `counters`, `analysis` and `detection_rate` may be read from any thread.
+    `camera`, `streams`, `counters`, `analysis` and `detections_per_s` may be read from any thread.
     """
 
     def __init__(
@@ -96,25 +68,15 @@ class Pipeline:
         self.name = name
         self.config = config
         self.counters = Counters()
-        self.analysis: Analysis | None = None
-        self.detection_rate = RateMeter()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
         self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.took, "send"))
-        self._pool = pool if config.detect.enabled else None
-        self._options = options
         self._stopwatch = stopwatch
         self.governor = Governor(time.monotonic())
-        self._detect_throttle = Throttle(config.detect.fps)
-        self._finished: deque[tuple[Frame, Future[Detections]]] = deque()
-        asked = options.score_threshold
-        self._score_threshold = SCORE_THRESHOLD if asked is None else asked
-        self._tracker = Tracker(self._score_threshold)
-        self._tracked_wh = (0, 0)
-        self._analysed_at = float("-inf")
+        self._pool = pool if config.detect.enabled else None
+        self._analyst = self._make_analyst(self._pool, options) if self._pool else None
         self._seen = 0
-        self._submitted = 0
         self._message_at = float("-inf")
         self._has_lease = False
         self._thread = threading.Thread(target=self._run, name=f"pipeline-{name}", daemon=True)
@@ -159,12 +121,33 @@ class Pipeline:
         """The names of the class ids; empty without a detector or before it is ready."""
         return self._pool.labels if self._pool else {}
 
+    @property
+    def analysis(self) -> Analysis | None:
+        """What was found last."""
+        return self._analyst.latest if self._analyst else None
+
+    @property
+    def detections_per_s(self) -> float:
+        """Frames analysed per second."""
+        return self._analyst.rate.per_second if self._analyst else 0.0
+
     def objects(self) -> Counter[str]:
         """Return how many of each label the last analysed frame shows; empty when that is long ago."""
         analysis = self.analysis
         if analysis is None or time.monotonic() - analysis.frame.captured_at > FORGET_AFTER_S:
             return Counter()
         return Counter(self.labels.get(int(i), str(i)) for i in analysis.detections.class_ids)
+
+    def _make_analyst(self, pool: DetectorPool, options: DetectOptions) -> Analyst:
+        return Analyst(
+            pool,
+            self.config.detect,
+            options,
+            image_of=self._image,
+            counters=self.counters,
+            stopwatch=self._stopwatch,
+            wake=self._wake.set,
+        )
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -194,8 +177,8 @@ class Pipeline:
     def _step(self) -> None:
         self._update_lease()
         frame = self.camera.frames.item
-        if frame is not None:
-            self._submit(frame)
+        if self._analyst and frame is not None:
+            self._analyst.offer(frame)
         self._collect()
         if not self.camera.is_online:
             self._publish_message()
@@ -214,68 +197,14 @@ class Pipeline:
             self.camera.release()
         self._has_lease = wanted
 
-    # Detection.
-
-    def _submit(self, frame: Frame) -> None:
-        """Hand `frame` to a free worker if it is time; a frame nobody has time for is never waited with."""
-        pool = self._pool
-        if pool is None or frame.sequence <= self._submitted or not pool.idle_workers:
-            return
-        if not self._detect_throttle.is_due(frame.captured_at):
-            return
-        self._detect_throttle.take(frame.captured_at)
-        self._submitted = frame.sequence
-        try:
-            future = pool.submit(
-                self._image(frame),
-                score_threshold=UNSURE * self._score_threshold,
-                iou_threshold=self._options.iou_threshold,
-                classes=self._options.classes,
-                max_detections=self._options.max_detections,
-                may_wait=False,
-            )
-        except ImageError:
-            self.counters.decode_errors += 1
-        except DetectorBusy:
-            pass
-        except DetectorError:
-            self.counters.detector_errors += 1
-        else:
-            future.add_done_callback(lambda done: self._finish(frame, done))
-
-    def _finish(self, frame: Frame, future: Future[Detections]) -> None:
-        """Remember the answer and wake the pipeline; called on the pool's thread."""
-        self._finished.append((frame, future))
-        self._wake.set()
-
     def _collect(self) -> None:
-        """Take in the answers that came since last time."""
-        while self._finished:
-            frame, future = self._finished.popleft()
-            if future.cancelled():
-                continue
-            error = future.exception()
-            if error is None:
-                self._take_in(frame, future.result())
-            elif isinstance(error, DetectorError):
-                self.counters.detector_errors += 1
-            else:
-                raise error
-
-    def _take_in(self, frame: Frame, detections: Detections) -> None:
-        if frame.captured_at <= self._analysed_at:
-            return  # a slower worker's answer about an older frame than the tracker knows
-        self._analysed_at = frame.captured_at
-        if frame.size_wh != self._tracked_wh:
-            self._tracker.forget()
-            self._tracked_wh = frame.size_wh
-        tracked = self._tracker.update(detections, frame.captured_at)
-        self.analysis = Analysis(frame, tracked, time.monotonic() - frame.captured_at)
-        self.detection_rate.tick()
-        self._stopwatch.took("detect", self.analysis.latency_s)
-        for stream in self._watched("exact"):
-            if stream.is_due(frame, time.monotonic()):
-                self._publish(stream, frame, tracked)
+        """Publish the frames that were analysed since last time to those who see no others."""
+        if self._analyst is None:
+            return
+        for analysis in self._analyst.collect():
+            for stream in self._watched("exact"):
+                if stream.is_due(analysis.frame, time.monotonic()):
+                    self._publish(stream, analysis.frame, analysis.detections)
 
     # Publishing.
 
@@ -286,14 +215,17 @@ class Pipeline:
         """Publish the camera's newest frame to the streams that it is due for."""
         self._count(frame)
         overlays: tuple[Overlay, ...] = ("live", "none")
-        if self._pool is None or frame.captured_at - self._analysed_at > DETECTOR_LATE_S:
+        if self._analyst is None or self._analyst.silent_s(frame.captured_at) > DETECTOR_LATE_S:
             overlays = ("live", "none", "exact")
         now = time.monotonic()
         for stream in self._watched(*overlays):
             if stream.is_due(frame, now):
-                boxes = stream.variant.overlay != "none"  # carrying them costs as much as all else here
-                shown = self._tracker.at(frame.captured_at) if boxes else Detections.none()
-                self._publish(stream, frame, shown)
+                self._publish(stream, frame, self._shown(stream.variant, frame))
+
+    def _shown(self, variant: Variant, frame: Frame) -> Detections:
+        if self._analyst is None or variant.overlay == "none":
+            return Detections.none()  # carrying them costs as much as all else here
+        return self._analyst.boxes_at(frame.captured_at)
 
     def _count(self, frame: Frame) -> None:
         if frame.sequence != self._seen:

@@ -53,7 +53,7 @@ class CameraInfo(BaseModel):
             age_s=None if camera.age_s is None else round(camera.age_s, 3),
             viewers=pipeline.streams.viewers,
             detects=pipeline.detects,
-            detection_fps=round(pipeline.detection_rate.per_second, 2),
+            detection_fps=round(pipeline.detections_per_s, 2),
             latency_ms=round(1000 * analysis.latency_s, 1) if analysis else None,
             objects=pipeline.objects(),
             frames=counters.seen,

@@ -1,9 +1,10 @@
-"""How long each stage takes, as Prometheus histograms."""
+"""How long each stage takes, as Prometheus histograms, and how often what happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
@@ -16,6 +17,19 @@ decode, draw, encode: the calls; send: from the encoded frame until all viewers 
 STAGES: tuple[Stage, ...] = ("capture", "decode", "detect", "draw", "encode", "send")
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+@dataclass
+class Counters:
+    """What a camera's pipeline did since it started."""
+
+    seen: int = 0
+    dropped: int = 0
+    drawn: int = 0
+    encoded: int = 0
+    passed_through: int = 0
+    decode_errors: int = 0
+    detector_errors: int = 0
 
 
 class Telemetry:

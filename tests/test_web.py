@@ -47,7 +47,7 @@ def engine() -> Iterator[Engine]:
         detector={"workers": 1},
     )
     with Engine(config) as engine:
-        assert wait_until(lambda: engine.pipelines["demo"].detection_rate.per_second > 0, 30)
+        assert wait_until(lambda: engine.pipelines["demo"].detections_per_s > 0, 30)
         assert wait_until(lambda: engine.pipelines["lost"].camera.state == "offline", 10)
         yield engine
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.errors import DetectorError
+
 BGRImage = NDArray[np.uint8]
 """(H, W, 3) uint8, blue-green-red, C-contiguous. Read-only once published."""
 
@@ -41,3 +43,11 @@ class Detections:
     def none(cls) -> Detections:
         """Return the answer for an image in which nothing was found."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+
+
+def check_image(image: object) -> None:
+    """Raise DetectorError, with what it is instead, for anything but a BGR image with pixels."""
+    if not isinstance(image, np.ndarray):
+        raise DetectorError(f"the image is {type(image).__name__}, expected an array (H, W, 3) uint8, BGR")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise DetectorError(f"the image is {image.shape} {image.dtype}, expected (H, W, 3) uint8, BGR")

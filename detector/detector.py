@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from detector.catalog import find_model
-from detector.detections import BGRImage, Detections
+from detector.detections import BGRImage, Detections, check_image
 from detector.errors import DetectorError, ModelError
 from detector.labels import find_class_ids, read_labels
 from detector.model_file import ModelFile, SizeWH
@@ -70,7 +70,7 @@ class Detector:
         if max_detections < 1:
             raise DetectorError(f"max_detections: got {max_detections}, expected 1 or more")
         class_ids = None if classes is None else find_class_ids(self.labels, classes)
-        _check_image(image)
+        check_image(image)
 
         found = self._network_for(image).find(image, score_threshold)
         if class_ids is not None:
@@ -140,10 +140,3 @@ def _fraction(name: str, value: float | None, default: float) -> float:
     if not 0 <= value <= 1:
         raise DetectorError(f"{name}: got {value}, expected 0 to 1")
     return value
-
-
-def _check_image(image: BGRImage) -> None:
-    if not isinstance(image, np.ndarray):
-        raise DetectorError(f"the image is {type(image).__name__}, expected an array (H, W, 3) uint8, BGR")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise DetectorError(f"the image is {image.shape} {image.dtype}, expected (H, W, 3) uint8, BGR")

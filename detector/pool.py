@@ -16,9 +16,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from types import TracebackType
 
-import numpy as np
-
-from detector.detections import BGRImage, Detections
+from detector.detections import BGRImage, Detections, check_image
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, WorkerLost
 from detector.places import Place, WorkerStatus
 from detector.requests import Line, Request
@@ -166,7 +164,7 @@ class DetectorPool:
         (ModelError) with what the detector said about this image. It can be cancelled while in line.
         """
         self._check_process()
-        _check_image(image)
+        check_image(image)
         labels = None if classes is None else tuple(classes)
         options = DetectOptions(score_threshold, iou_threshold, labels, max_detections)
         request = Request(next(self._ids), image, options, time.monotonic() + self._timeout_s)
@@ -481,10 +479,3 @@ def _end(processes: list[WorkerProcess]) -> None:
         if not process.wait(_GIVE_UP_AFTER_S - process.stopping_s):
             logger.error("the detector worker %d (pid %d) does not end", process.number, process.pid)
         process.close()
-
-
-def _check_image(image: BGRImage) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise DetectorError(f"the image is {type(image).__name__}, expected an array (H, W, 3) uint8, BGR")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise DetectorError(f"the image is {image.shape}, expected (H, W, 3) uint8, BGR")

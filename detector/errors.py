@@ -11,6 +11,10 @@ class ModelError(DetectorError):
     """A model cannot be used: the message names the file, what was found and what is supported."""
 
 
+class DownloadError(DetectorError):
+    """A model cannot be fetched: the message names the address or file and the reason."""
+
+
 class DetectorBusy(DetectorError):
     """Every worker is busy and the line of waiting images is full; try again later."""
 

@@ -1,0 +1,141 @@
+"""The folder where downloaded models are kept.
+
+MODELS/NAME/model.tflite or MODELS/NAME/saved_model/, and MODELS/NAME/download.json, which says where it came
+from and holds the checksums of that first download: every later one must be the same, and so must what is
+loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from detector.checksums import check_sha256, sha256_of
+from detector.download import MAX_BYTES, Progress, download
+from detector.errors import DownloadError, ModelError
+from detector.unpack import unpack
+from detector.zoo import ZooModel
+
+_RECORD = "download.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a downloaded model.
+
+    size, sha256: of the file that was downloaded. model_sha256: of the model (see `detector.checksums`).
+    """
+
+    url: str
+    size: int
+    sha256: str
+    model_sha256: str
+
+
+def models_folder() -> Path:
+    """Return where models are kept: $STREAM_SERVER_MODELS, else stream-server/models among the user's data.
+
+    These are in $XDG_DATA_HOME, else ~/.local/share (XDG Base Directory Specification).
+    """
+    if folder := os.environ.get("STREAM_SERVER_MODELS"):
+        return Path(folder)
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "stream-server" / "models"
+
+
+def model_path(model: ZooModel) -> Path:
+    """Return where the model is, or will be once it is pulled."""
+    return models_folder() / model.name / _file_name(model)
+
+
+def read_record(model: ZooModel) -> Record | None:
+    """Return what is known of a model that was pulled; None for one that was not, or not wholly."""
+    folder = models_folder() / model.name
+    try:
+        record = Record(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as exc:
+        raise ModelError(f"{folder / _RECORD}: cannot be read: {exc}; pull {model.name} again") from exc
+    return record
+
+
+def pull(
+    model: ZooModel,
+    *,
+    progress: Progress,
+    url: str | None = None,
+    again: bool = False,
+    max_bytes: int = MAX_BYTES,
+    pause_s: float = 1.0,
+) -> Record:
+    """Fetch a model into the folder of models, unless it is there, and return what is known of it.
+
+    url: a mirror's address of the same file. again: also when it is there. max_bytes: of the download.
+
+    Raises DownloadError when it cannot be fetched or is not what it was the first time; ModelError when what
+    is there is damaged.
+    """
+    known = read_record(model)
+    if known and not again:
+        check_sha256(model_path(model), known.model_sha256)
+        return known
+    folder = models_folder() / model.name
+    _make(folder.parent)
+    file = folder.with_name(f"{model.name}.download")
+    address = url or model.download.url
+    try:
+        download(address, file, progress=progress, max_bytes=max_bytes, pause_s=pause_s)
+        sha256 = _check(file, known.sha256 if known else None, address, folder)
+        return _install(model, file, address, sha256)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _install(model: ZooModel, file: Path, url: str, sha256: str) -> Record:
+    """Put the downloaded file in its place, in one step."""
+    folder = models_folder() / model.name
+    new = folder.with_name(f"{model.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir()
+        size = file.stat().st_size
+        target = new / _file_name(model)
+        if model.download.member:
+            unpack(file, model.download.member, target)
+        else:
+            file.replace(target)
+        record = Record(url, size, sha256, _check(target, model.download.sha256, url, folder))
+        (new / _RECORD).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        new.replace(folder)
+    except OSError as exc:
+        raise DownloadError(f"{folder}: cannot be written: {exc.strerror}") from exc
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return record
+
+
+def _check(path: Path, expected: str | None, url: str, folder: Path) -> str:
+    """Return the checksum of `path`. Raises DownloadError when another one is expected."""
+    found = sha256_of(path)
+    if expected not in (None, found):
+        raise DownloadError(
+            f"{url}: its SHA-256 is {found}, expected {expected}: the file was changed or damaged on its way"
+            + (f"; to take it all the same remove {folder}" if folder.exists() else "")
+        )
+    return found
+
+
+def _file_name(model: ZooModel) -> str:
+    return "saved_model" if model.download.member == "saved_model" else "model.tflite"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise DownloadError(f"{folder}: cannot be made: {exc.strerror}") from exc

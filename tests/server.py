@@ -199,19 +199,7 @@ class Server:
         timeout_s: float = 10,
     ) -> Answer:
         """Return the answer to one request on a connection of its own; fail when it does not end in time."""
-        started = time.monotonic()
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-        try:
-            connection.request(method, path, headers=dict(headers or {}))
-            response = connection.getresponse()
-            body = bytearray()
-            while data := response.read1():
-                body += data
-                assert time.monotonic() - started < timeout_s, f"{path} does not end"
-        finally:
-            connection.close()
-        lower = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, lower, bytes(body), time.monotonic() - started)
+        return get(self.port, path, headers, method=method, timeout_s=timeout_s)
 
     def camera(self, name: str = "demo") -> dict[str, Any]:
         """Return what the API says about a camera."""
@@ -239,6 +227,34 @@ class Server:
 
         assert wait_until(is_so, timeout_s), info
         return info
+
+
+def get(
+    port: int,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "GET",
+    timeout_s: float = 10,
+    source: str = "127.0.0.1",
+) -> Answer:
+    """Return what answers at `port` to one request; fail when it does not end in time.
+
+    source: the address that asks, of this machine.
+    """
+    started = time.monotonic()
+    connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s, source_address=(source, 0))
+    try:
+        connection.request(method, path, headers=dict(headers or {}))
+        response = connection.getresponse()
+        body = bytearray()
+        while data := response.read1():
+            body += data
+            assert time.monotonic() - started < timeout_s, f"{path} does not end"
+    finally:
+        connection.close()
+    lower = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, lower, bytes(body), time.monotonic() - started)
 
 
 def run_command(

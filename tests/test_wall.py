@@ -160,6 +160,20 @@ def test_rate_is_the_one_asked_for_also_where_others_ask_for_more(server: Server
     assert all(3 <= gap <= 6 for gap in np.diff(sequences[1:])), sequences
 
 
+def test_how_fast_a_wall_shows_a_camera_is_told_in_the_state(server: Server) -> None:
+    def fps() -> list[int]:
+        state = server.get("/state").json["result"]["stream"]["clients_stat"]
+        return [client["fps"] for client in state.values()]
+
+    with Client.connect(server.port) as client:
+        client.watch({"id": 1, "camera": "demo"})
+        until = time.monotonic() + 5
+        while max(rates := fps(), default=0) < 5 and time.monotonic() < until:
+            client.picture()
+    assert len(rates) == 1
+    assert 5 <= rates[0] <= 11
+
+
 def test_unanswered_pictures_stop_the_flow_and_then_the_newest_comes(server: Server) -> None:
     with Client.connect(server.port) as client:
         client.watch({"id": 1, "camera": "demo"})

@@ -115,6 +115,7 @@ class _Tile:
             self.throttle.take(frame.captured_at)
         self.shown, self.sent_at = frame, time.monotonic()
         self.unanswered += 1
+        self.viewer.count_part(self.sent_at)
         self.viewer.sent_bytes += size
 
 

@@ -6,9 +6,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detector.detections import BGRImage
 from stream_server.clock import wall_clock
 from stream_server.multipart import CANONICAL, Framing
+
+GreyImage = NDArray[np.uint8]
+"""(H, W) uint8, brightness."""
 
 
 class Picture:
@@ -18,15 +24,21 @@ class Picture:
     decode: called at most once, from whichever thread first wants `image`; returns (H, W, 3) uint8 BGR and
         raises ImageError for a broken picture.
     jpeg: the bytes as the camera sent them, or None when it sent something else.
+    decode_grey: a cheaper way to the brightness alone, in any size of the same proportions; raises likewise.
     """
 
-    __slots__ = ("_decode", "_image", "_lock", "jpeg", "size_wh")
+    __slots__ = ("_decode", "_decode_grey", "_image", "_lock", "jpeg", "size_wh")
 
     def __init__(
-        self, size_wh: tuple[int, int], decode: Callable[[], BGRImage], jpeg: bytes | None = None
+        self,
+        size_wh: tuple[int, int],
+        decode: Callable[[], BGRImage],
+        jpeg: bytes | None = None,
+        decode_grey: Callable[[], GreyImage] | None = None,
     ) -> None:
         self.size_wh = size_wh
         self.jpeg = jpeg
+        self._decode_grey = decode_grey
         self._decode: Callable[[], BGRImage] | None = decode
         self._image: BGRImage | None = None
         self._lock = threading.Lock()  # guards _image and _decode: several stages may ask at once
@@ -53,6 +65,17 @@ class Picture:
                 image.setflags(write=False)
                 self._image, self._decode = image, None
             return self._image
+
+    @property
+    def grey(self) -> GreyImage:
+        """(H, W) uint8, what is bright in the picture, perhaps smaller than it; made anew on each call.
+
+        The pictures of one source are alike in this, whether their pixels are there or not: a picture seldom
+        differs from the one before it because of how it was made. Raises ImageError when it is broken.
+        """
+        if self._decode_grey:
+            return self._decode_grey()
+        return np.ascontiguousarray(self.image[::2, ::2, 1])  # a quarter of green: 0.05 ms for 1280x720
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from functools import partial
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
-from stream_server.frames import Picture
+from stream_server.frames import GreyImage, Picture
 
 MAX_PIXELS = 40_000_000
 """Larger pictures are refused: a header of a few bytes may claim 65535x65535, which is 12 GB of pixels."""
@@ -91,13 +92,26 @@ def decode(jpeg: bytes) -> BGRImage:
     Raises ImageError for what is no JPEG, is too large or cannot be decoded.
     """
     width, height = read_size(jpeg)
+    return _decoded(jpeg, cv2.IMREAD_COLOR, (height, width, 3))
+
+
+def decode_grey(jpeg: bytes) -> GreyImage:
+    """Return the brightness of every eighth pixel each way: the mean of each of the JPEG's blocks.
+
+    Takes half the time of `decode`. Raises ImageError as it does.
+    """
+    width, height = read_size(jpeg)
+    return _decoded(jpeg, cv2.IMREAD_REDUCED_GRAYSCALE_8, (-(-height // 8), -(-width // 8)))
+
+
+def _decoded(jpeg: bytes, flags: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if not jpeg.endswith(EOI):
         jpeg += EOI  # OpenCV takes no JPEG without
     try:
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as exc:
         raise ImageError(f"the JPEG cannot be decoded: {exc.err}") from exc
-    if image is None or image.shape != (height, width, 3):
+    if image is None or image.shape != shape:
         raise ImageError("the JPEG cannot be decoded")
     return image.astype(np.uint8, copy=False)
 
@@ -107,4 +121,4 @@ def picture_of(jpeg: bytes) -> Picture:
 
     Raises ImageError as `read_size` does.
     """
-    return Picture(read_size(jpeg), partial(decode, jpeg), jpeg)
+    return Picture(read_size(jpeg), partial(decode, jpeg), jpeg, partial(decode_grey, jpeg))

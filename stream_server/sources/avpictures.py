@@ -12,11 +12,14 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
-from stream_server.frames import Picture
+from stream_server.frames import GreyImage, Picture
 
 _MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 """AVColorSpace (libavutil/pixfmt.h) to swscale's matrices; 5 and 6 are BT.601, 2 is "unspecified"."""
 _UNSPECIFIED, _FULL_RANGE = 2, 2
+
+_WITH_LUMA_PLANE = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
+"""How the names of formats begin whose first plane is the brightness (libavutil/pixdesc.c)."""
 
 _ROTATIONS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
@@ -38,7 +41,8 @@ class PictureMaker:
         width, height = frame.width, frame.height
         turn = round(frame.rotation / 90) * 90 % 360
         size_wh = (height, width) if turn in (90, 270) else (width, height)
-        return Picture(size_wh, lambda: self._image(frame, turn))
+        decode_grey = (lambda: _luma(frame, turn)) if _has_luma_plane(frame) else None
+        return Picture(size_wh, lambda: self._image(frame, turn), decode_grey=decode_grey)
 
     def _image(self, frame: VideoFrame, turn: int) -> BGRImage:
         try:
@@ -56,6 +60,18 @@ class PictureMaker:
             raise ImageError(f"the camera's pixel format {frame.format.name} cannot be shown") from exc
         upright = cv2.rotate(image, _ROTATIONS[turn]) if turn else image
         return np.ascontiguousarray(upright, dtype=np.uint8)  # a copy only where swscale padded the lines
+
+
+def _has_luma_plane(frame: VideoFrame) -> bool:
+    return frame.format.name.startswith(_WITH_LUMA_PLANE) and frame.format.components[0].bits == 8
+
+
+def _luma(frame: VideoFrame, turn: int) -> GreyImage:
+    """Return the brightness as it lies in the frame's memory, nothing converted."""
+    plane = frame.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * frame.height]
+    luma = lines.reshape(frame.height, plane.line_size)[:, : frame.width]
+    return np.asarray(cv2.rotate(luma, _ROTATIONS[turn]), np.uint8) if turn else luma
 
 
 def _is_full_range(frame: VideoFrame) -> bool:

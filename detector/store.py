@@ -15,7 +15,7 @@ from pathlib import Path
 
 from detector.checksums import check_sha256, sha256_of
 from detector.download import MAX_BYTES, Progress, download
-from detector.errors import DownloadError, ModelError
+from detector.errors import DownloadError
 from detector.unpack import unpack
 from detector.zoo import ZooModel
 
@@ -53,14 +53,11 @@ def model_path(model: ZooModel) -> Path:
 
 def read_record(model: ZooModel) -> Record | None:
     """Return what is known of a model that was pulled; None for one that was not, or not wholly."""
-    folder = models_folder() / model.name
+    path = models_folder() / model.name / _RECORD
     try:
-        record = Record(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    except (OSError, ValueError, TypeError) as exc:
-        raise ModelError(f"{folder / _RECORD}: cannot be read: {exc}; pull {model.name} again") from exc
-    return record
 
 
 def pull(

@@ -62,6 +62,10 @@ class WebSocketClosed(Exception):
     """The peer closed, went away or takes nothing; there is nobody left to talk to."""
 
 
+class WebSocketLost(WebSocketClosed):
+    """The peer did not say goodbye: it is silent, takes nothing or cannot be reached."""
+
+
 class Refusal(Exception):
     """The talk ends with this code and reason, which the browser's `CloseEvent` shows."""
 
@@ -152,16 +156,16 @@ class WebSocket:
 
     def _check_peer(self, now: float) -> None:
         if self._unsent and now - self._blocked_at > SEND_WITHIN_S:
-            raise WebSocketClosed(f"took nothing for {SEND_WITHIN_S:.0f} s")
+            raise WebSocketLost(f"took nothing for {SEND_WITHIN_S:.0f} s")
         if now - self._heard_at > SILENT_S:
-            raise WebSocketClosed(f"was silent for {SILENT_S:.0f} s")
+            raise WebSocketLost(f"was silent for {SILENT_S:.0f} s")
         if now - max(self._heard_at, self._asked_at) > PING_AFTER_S:
             self._asked_at = now
             self._put(Ping())
 
     def _put(self, event: Event) -> None:
         if len(self._unsent) >= MAX_UNSENT:
-            raise WebSocketClosed("takes nothing")
+            raise WebSocketLost("took nothing but went on talking")
         if not self._unsent:
             self._blocked_at = time.monotonic()
         self._unsent.append(memoryview(self._protocol.send(event)))
@@ -174,7 +178,7 @@ class WebSocket:
             except BlockingIOError:
                 return
             except OSError as exc:
-                raise WebSocketClosed(str(exc)) from None
+                raise _ending(exc) from None
             self._blocked_at = time.monotonic()
             rest = self._unsent[0][sent:]
             if rest:
@@ -188,7 +192,7 @@ class WebSocket:
         except BlockingIOError:
             return
         except OSError as exc:
-            raise WebSocketClosed(str(exc)) from None
+            raise _ending(exc) from None
         if not data:
             raise WebSocketClosed("went away")
         self._heard_at = time.monotonic()
@@ -221,6 +225,13 @@ class WebSocket:
             self._message.clear()
 
 
+def _ending(error: OSError) -> WebSocketClosed:
+    """Return what a socket's error says of the peer."""
+    if isinstance(error, TimeoutError):
+        return WebSocketLost("could not be reached")
+    return WebSocketClosed(str(error))
+
+
 def serve(talk: Callable[[WebSocket], None]) -> Response:
     """Open a WebSocket for the current request and run `talk` over it, on this thread, until it returns.
 
@@ -233,6 +244,8 @@ def serve(talk: Callable[[WebSocket], None]) -> Response:
         try:
             opened.accept()
             talk(opened)
+        except WebSocketLost as exc:
+            log.info("a WebSocket's peer %s and was dropped", exc)
         except WebSocketClosed as exc:
             log.debug("a WebSocket ended: %s", exc)
         except Refusal as exc:

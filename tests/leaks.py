@@ -8,9 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def open_descriptors() -> int:
-    """Return how many descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+def open_descriptors(pid: int | None = None) -> int:
+    """Return how many descriptors `pid` (default: this process) has open."""
+    return len(os.listdir(f"/proc/{pid or 'self'}/fd"))
+
+
+def threads(pid: int) -> int:
+    """Return how many threads `pid` has."""
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory of `pid` is in use, of what it shares with others too."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def children(pid: int | None = None) -> set[int]:

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -23,6 +21,7 @@ from tests.cameras.http import HTTPCamera
 from tests.fakes import load_scripted
 from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
+from tests.sockets import held_connections, unsent_bytes
 from tests.viewers import Viewer, read_all
 
 MAX_VIEWERS = 20
@@ -117,12 +116,12 @@ def test_api_answers_while_all_viewers_watch_and_one_more_is_refused_at_once(ser
 
 
 def test_viewer_who_stops_reading_is_dropped_without_a_trace(server: Server) -> None:
-    assert wait_until(lambda: _held_connections(server.port) == 0, 8)
+    assert wait_until(lambda: held_connections(server.port) == 0, 8)
     lines = len(server.log)
     with Viewer(server.port, "/cameras/demo/stream.mjpg?quality=100", receive_bytes=4096):
         server.wait_for_camera(lambda info: info["viewers"] == 1, 5)
         server.wait_for_camera(lambda info: info["viewers"] == 0, DROP_WITHIN_S)
-        assert wait_until(lambda: _held_connections(server.port) == 0, 3)
+        assert wait_until(lambda: held_connections(server.port) == 0, 3)
         new = server.log[lines:]
         assert len(new) <= 1, new
         assert not any("Traceback" in line for line in new)
@@ -229,7 +228,7 @@ def _stuck(server: Server) -> Viewer:
     looks = deque([0], maxlen=100)  # 100 looks take half a second, in which five frames come
 
     def is_full() -> bool:
-        looks.append(_unsent_bytes(server.port, port))
+        looks.append(unsent_bytes(server.port, port))
         return len(looks) == looks.maxlen and min(looks) == max(looks) > 100_000
 
     assert wait_until(is_full, 10)
@@ -246,40 +245,6 @@ def _half_a_request(server: Server) -> socket.socket:
 def _has_sockets(pid: int) -> bool:
     with os.scandir(f"/proc/{pid}/fd") as entries:
         return any(os.readlink(entry.path).startswith("socket:") for entry in entries)
-
-
-def _held_connections(port: int) -> int:
-    """Return how many connections to `port` are still descriptors of the server."""
-    return sum(row.state != LISTEN and row.inode != 0 for row in _tcp(port))
-
-
-def _unsent_bytes(server_port: int, viewer_port: int) -> int:
-    """Return how much the kernel holds of what the server sent to a viewer."""
-    return sum(row.unsent_bytes for row in _tcp(server_port) if row.remote_port == viewer_port)
-
-
-LISTEN = 0x0A
-
-
-class _Row(NamedTuple):
-    """One socket in the kernel's table; inode is 0 when no process has it open any more."""
-
-    remote_port: int
-    state: int
-    unsent_bytes: int
-    inode: int
-
-
-def _tcp(port: int) -> list[_Row]:
-    """Return the sockets bound to `port` of 127.0.0.1, from /proc/net/tcp (proc(5))."""
-    rows = []
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, state, queues, *rest = line.split()
-        if local == f"0100007F:{port:04X}":
-            remote_port = int(remote.partition(":")[2], 16)
-            unsent = int(queues.partition(":")[0], 16)
-            rows.append(_Row(remote_port, int(state, 16), unsent, int(rest[4])))
-    return rows
 
 
 # Without a detector that works.

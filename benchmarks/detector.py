@@ -33,11 +33,13 @@ from rich.table import Table
 
 from benchmarks.accuracy import data_folder, read_photos
 from detector import BGRImage, Detections, load_detector
+from detector.backends import ImageInput
 from detector.backends.resizing import with_resizes_for
 from detector.catalog import find_model
-from detector.letterbox import Letterbox
+from detector.model_file import Preprocessing
 from detector.network import smallest_input
 from detector.pool import DetectorPool
+from detector.preprocessing import Preprocessor
 
 HAND_OVER_WH = (1280, 720)
 TARGET_RATIO = 0.95
@@ -128,11 +130,8 @@ def make_floor(model: str, images: list[BGRImage]) -> Floor:
     else:
         with load_detector(model) as detector:
             input_wh = detector.input_size_wh
-    letterbox = Letterbox(input_wh)
-    inputs = []
-    for image in images:
-        letterbox.fill(image)
-        inputs.append(letterbox.input.copy())
+    preprocessor = Preprocessor(ImageInput(input_wh, np.dtype(np.float32)), Preprocessing(), input_wh)
+    inputs = [preprocessor.prepare([image])[0].copy() for image in images]
     return Floor(content, input_wh, inputs)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.detections import Detections
-from detector.letterbox import Letterbox, Placement
+from detector.letterbox import Placement
 
 
 def detections(*boxes: tuple[float, float, float, float]) -> Detections:
@@ -50,28 +50,13 @@ def test_boxes_are_clipped_to_the_image_and_left_out_when_nothing_remains() -> N
     assert len(found.scores) == len(found.class_ids) == len(found.track_ids) == 2
 
 
-def test_input_is_rgb_with_a_border_that_no_earlier_image_stains() -> None:
-    letterbox = Letterbox((512, 512))
-    letterbox.fill(np.full((512, 512, 3), 255, np.uint8))
-    letterbox.fill(np.full((720, 1280, 3), (10, 20, 30), np.uint8))
-    assert letterbox.input.shape == (1, 512, 512, 3)
-    assert letterbox.input.dtype == np.float32
-    np.testing.assert_array_equal(letterbox.input[0, 112:400], np.broadcast_to([30, 20, 10], (288, 512, 3)))
-    assert np.unique(letterbox.input[0, :112]).tolist() == [Letterbox.BORDER]
-    assert np.unique(letterbox.input[0, 400:]).tolist() == [Letterbox.BORDER]
+def test_image_in_the_upper_left_corner_returns_from_there() -> None:
+    placement = Placement.upper_left((1280, 720), (512, 512))
+    assert (placement.offset_xy, placement.placed_wh) == ((0, 0), (512, 288))
+    found = placement.to_image(detections((100, 40, 200, 120)))
+    np.testing.assert_allclose(found.boxes, [[250, 100, 500, 300]], atol=1e-3)
 
 
-@pytest.mark.parametrize("view", ["reversed", "strided", "read-only", "fortran"])
-def test_any_memory_layout_is_taken(view: str) -> None:
-    image = np.random.default_rng(1).integers(0, 256, (90, 160, 3), np.uint8)
-    given = {
-        "reversed": image[::-1, :, ::-1],
-        "strided": image[::2, ::3],
-        "read-only": image.copy(),
-        "fortran": np.asfortranarray(image),
-    }[view]
-    given.setflags(write=False)
-    plain, other = Letterbox((64, 64)), Letterbox((64, 64))
-    plain.fill(np.ascontiguousarray(given))
-    other.fill(given)
-    np.testing.assert_array_equal(other.input, plain.input)
+def test_stretched_boxes_shrink_by_axis() -> None:
+    found = Placement((0, 0), (100, 100), (400, 200)).to_image(detections((10, 10, 20, 20)))
+    np.testing.assert_allclose(found.boxes, [[40, 20, 80, 40]], atol=1e-3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detector import load_detector
-from detector.backends.litert import LiteRTBackend
+from detector.backends.loading import load_backend
 from detector.catalog import find_model
 from detector.network import Network, smallest_input
 
@@ -39,12 +39,12 @@ def test_smallest_input_that_does_not_shrink_the_image_is_taken(
 
 @pytest.mark.parametrize("input_wh", MODEL.inputs_wh)
 def test_model_finds_the_same_at_each_of_its_input_sizes(input_wh: tuple[int, int]) -> None:
-    network = Network(LiteRTBackend(MODEL.path, input_wh=input_wh))
+    network = Network(load_backend(MODEL, input_wh=input_wh), MODEL)
     image = np.full((512, 910, 3), 127, np.uint8)  # 16:9
     image[:, 200:712] = np.asarray(cv2.imread(str(PHOTO)), np.uint8)
-    found = network.find(image, 0.4)
+    (found,) = network.find([image], 0.4)
     network.close()
-    assert (network.input_wh, network.class_count) == (input_wh, 80)
+    assert (network.input_wh, network.head.class_count) == (input_wh, 80)
     assert found.class_ids.tolist() == [0]
     np.testing.assert_allclose(found.boxes, [[206, 14, 555, 509]], atol=18)
 

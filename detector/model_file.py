@@ -16,6 +16,7 @@ HeadName = Literal[
     "tflite-detection",
     "yolov5",
     "yolov8",
+    "yolov10",
     "yolox",
     "efficientdet-lite",
     "retinanet",

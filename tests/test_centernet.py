@@ -89,7 +89,7 @@ def test_centernet_gives_detections_best_first(threshold: float, scores: list[fl
     ],
 )
 def test_unknown_outputs_are_refused_with_what_is_supported(outputs: dict[str, tuple[int, ...]]) -> None:
-    with pytest.raises(ModelError, match="supported: CenterNet"):
+    with pytest.raises(ModelError, match="supported: centernet: logits"):
         head_for((512, 512), outputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,13 @@ from detector.detections import Detections
 from detector.heads.head import Arrays, ClassBase, Shapes, best_first
 from detector.model_file import Preprocessing, SizeWH
 
+CENTERNET_OUTPUTS = "logits (1, H, W, classes), distances (1, H, W, 4)"
+
+_PREPROCESSING = Preprocessing(resize="letterbox", border=127.0)
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
+@dataclass(frozen=True, slots=True)
 class CenterNetHead:
     """Reads the peaks of a heat map of logits, and at each the distances to the box's sides.
 
@@ -23,29 +28,10 @@ class CenterNetHead:
     distances: (batch, H, W, 4), from the cell's position to left, top, right, bottom, in the input's pixels.
     """
 
-    OUTPUTS = "logits (1, H, W, classes), distances (1, H, W, 4)"
-
+    class_count: int
     first_class: ClassBase = 0
-    is_suppressed = False
-    preprocessing = Preprocessing(resize="letterbox", border=127)
-
-    def __init__(self, class_count: int) -> None:
-        self.class_count = class_count
-
-    @classmethod
-    def of(cls, input_wh: SizeWH | None, outputs: Shapes) -> CenterNetHead | None:
-        """Return the head for these outputs, None when they are not a CenterNet's."""
-        logits, distances = outputs.get("logits", ()), outputs.get("distances", ())
-        if not len(logits) == len(distances) == 4 or distances != (*logits[:3], 4):
-            return None
-        _, rows, columns, class_count = logits
-        if class_count is None:
-            return None
-        if input_wh is not None and columns and rows:
-            stride, rest = divmod(input_wh[0], columns)
-            if rest or stride * rows != input_wh[1]:
-                return None
-        return cls(class_count)
+    is_suppressed: bool = False
+    preprocessing: Preprocessing = _PREPROCESSING
 
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the peaks of the heat map as detections, best first."""
@@ -54,6 +40,21 @@ class CenterNetHead:
         distances = outputs["distances"][row, rows, columns]
         boxes = decode_boxes(rows, columns, distances, input_wh[0] // logits.shape[1])
         return best_first(boxes, sigmoid(logits[rows, columns, class_ids]), class_ids)
+
+
+def centernet_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> CenterNetHead | None:
+    """Return the head for a heat map and distances of one size that fits the input's."""
+    logits, distances = outputs.get("logits", ()), outputs.get("distances", ())
+    if not len(logits) == len(distances) == 4 or distances != (*logits[:3], 4):
+        return None
+    _, rows, columns, class_count = logits
+    if class_count is None:
+        return None
+    if input_wh is not None and columns and rows:
+        stride, rest = divmod(input_wh[0], columns)
+        if rest or stride * rows != input_wh[1]:
+            return None
+    return CenterNetHead(class_count)
 
 
 def find_peaks(

@@ -51,7 +51,6 @@ def best_first(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], class_ids: NDArray[np.int64]
 ) -> Detections:
     """Return detections in order of their scores, without those that are not numbers or endless."""
-    order = np.argsort(-scores, kind="stable")
-    finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
-    order = order[finite[order]]
-    return Detections(boxes[order], scores[order], class_ids[order])
+    finite = np.flatnonzero(np.isfinite(scores) & np.isfinite(boxes).all(axis=1))
+    order = finite[np.argsort(-scores[finite], kind="stable")]
+    return Detections(boxes[order], np.minimum(scores[order], 1), class_ids[order])

@@ -15,7 +15,7 @@ SUFFIX = ".tflite"
 _SUFFIXES = (SUFFIX, ".pb", ".keras")
 
 _MODELS = Path(__file__).parent / "models"
-_COCO_90 = _MODELS / "coco-90.labels.txt"
+_COCO = Path("coco91")  # built in, see `detector.labels`
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def model_names() -> list[str]:
 
 def zoo_file(model: ZooModel, sha256: str | None) -> ModelFile:
     """Return a zoo's model as a file, whose checksum is to be `sha256`."""
-    return ModelFile(model.name, model_path(model), _COCO_90, sha256, head=model.head)
+    return ModelFile(model.name, model_path(model), _COCO, sha256, head=model.head)
 
 
 def _file_at(path: Path) -> ModelFile:

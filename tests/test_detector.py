@@ -15,6 +15,7 @@ from flatbuffers import Builder  # type: ignore[import-untyped]
 
 from detector import BGRImage, Detector, DetectorError, ModelError, load_detector
 from detector.catalog import KNOWN_MODELS, SUFFIX, find_model
+from detector.labels import read_label_map
 
 DATA = Path(__file__).parent / "data"
 DEFAULT = find_model("centernet-mobilenetv3")
@@ -258,11 +259,11 @@ def test_hostile_shapes_are_refused(tmp_path: Path, tensor: str, shape: list[int
     assert reason in last
 
 
-def test_labels_beside_a_model_must_be_there_and_fit(tmp_path: Path) -> None:
+def test_labels_beside_a_model_must_fit_and_without_them_coco_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "my.tflite"
     shutil.copy(DEFAULT.path, path)
-    with pytest.raises(ModelError, match=r"my\.labels\.txt: cannot read the labels"):
-        load_detector(path)
+    with load_detector(path) as detector:
+        assert detector.labels == dict(enumerate(read_label_map(Path("coco80")).words.values()))
     words = "\n".join(f"thing {number}" for number in range(81))
     (tmp_path / "my.labels.txt").write_text(words, encoding="utf-8")
     with pytest.raises(ModelError, match="81 labels, but the model has 80 classes"):

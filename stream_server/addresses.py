@@ -38,6 +38,14 @@ def _check_public_url(url: object) -> str:
     return f"{found['scheme']}://{found['host']}{shown_port}{found['prefix'] or ''}"
 
 
+def _check_host(host: object) -> str:
+    """Return the name of a server, as it is compared."""
+    text = str(host).lower().rstrip(".")
+    if text != "*" and not re.fullmatch(_HOST, text):
+        raise ValueError("expected a name without scheme and port, e.g. cams.home.example, or '*'")
+    return text
+
+
 def _check_network(network: object) -> IPv4Network | IPv6Network:
     try:
         return ip_network(str(network))
@@ -47,6 +55,8 @@ def _check_network(network: object) -> IPv4Network | IPv6Network:
 
 Origin = Annotated[str, BeforeValidator(_check_origin)]
 """Scheme, host and port of a site, or `*` for any."""
+Host = Annotated[str, BeforeValidator(_check_host)]
+"""Name of a server, or `*` for any."""
 PublicURL = Annotated[str, BeforeValidator(_check_public_url)]
 """Scheme, host, port and path, without a slash at the end."""
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_check_network)]

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from stream_server import secrets
-from stream_server.addresses import Network, Origin, PublicURL
+from stream_server.addresses import Host, Network, Origin, PublicURL
 from stream_server.errors import ConfigError
 from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
@@ -285,6 +285,12 @@ class ServerConfig(_Model):
         None,
         description="Where clients find the server when a proxy stands before it, e.g. "
         "`https://home.example/cams`. Default: what the request says.",
+    )
+    allowed_hosts: tuple[Host, ...] = Field(
+        (),
+        description="More names by which the server may be asked for, e.g. `[cams.home.example]`; `'*'`: "
+        "any. Addresses, the name in `public_url`, names without a dot or in `.local`, `.lan`, `.internal` "
+        "always work.",
     )
     trusted_proxies: tuple[Network, ...] = Field(
         (),

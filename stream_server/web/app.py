@@ -22,6 +22,7 @@ from stream_server.web import (
     embed,
     frigate,
     health,
+    hosts,
     metrics,
     pages,
     proxy,
@@ -66,6 +67,7 @@ def create_app(engine: Engine) -> Flask:
     for error in STATUS_OF:
         app.register_error_handler(error, _show_error)
     app.register_error_handler(ValidationError, _show_bad_query)
+    app.before_request(hosts.check_host)
     app.after_request(_add_headers)
     app.jinja_env.globals["version"] = stream_server.__version__
     server = engine.config.server

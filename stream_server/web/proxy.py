@@ -79,9 +79,15 @@ class BehindProxies:
         return self._routes.bind("").test(path)
 
 
+def sent_host() -> str:
+    """Return the name and port by which the client asked; empty where it gave none."""
+    host: str = request.environ.get(_SENT_HOST, "")
+    return host
+
+
 def own_hosts() -> frozenset[str]:
-    """Return under which names, with ports, the current request means this server: as sent, and public."""
-    return frozenset((request.environ.get(_SENT_HOST, ""), request.host))
+    """Return by which names, with ports, this server goes: the one asked for, and the public one."""
+    return frozenset((sent_host(), request.host))
 
 
 def _public_environ(url: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ from detector.heads.yolo import (
 )
 from detector.model_file import HeadName, SizeWH
 
-__all__ = ["Arrays", "ClassBase", "Head", "Shapes", "head_for"]
+__all__ = ["Arrays", "ClassBase", "Head", "Shapes", "family_of", "head_for"]
 
 
 class _Family(NamedTuple):
@@ -67,3 +67,8 @@ def head_for(input_wh: SizeWH | None, outputs: Shapes, name: HeadName | None = N
     found = ", ".join(f"{output} {shape}" for output, shape in outputs.items()) or "none"
     supported = "; ".join(f"{known}: {family.outputs}" for known, family in families.items())
     raise ModelError(f"the outputs are {found}; supported: {supported}")
+
+
+def family_of(input_wh: SizeWH | None, outputs: Shapes) -> HeadName | None:
+    """Return the family that `head_for` takes a model with these outputs for."""
+    return next((name for name, family in _FAMILIES.items() if family.make(input_wh, outputs, False)), None)

@@ -53,6 +53,8 @@ class YoloHead:
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the best class of each cell that scores enough; several may mean one object."""
         rows = _by_row(outputs[self.output][row], self.layout, input_wh)
+        if rows.shape[1] <= _columns_before_classes(self.layout):
+            raise DetectorError(f"{self.layout}: the output is {rows.shape}, which leaves no class")
         with np.errstate(over="ignore", invalid="ignore"):  # of what is no number; left out below
             cells, scores, class_ids = self._score(rows, score_threshold)
             boxes = self._boxes(rows, cells, input_wh)
@@ -121,7 +123,7 @@ def yolo_head(layout: Layout, input_wh: SizeWH | None, outputs: Shapes, is_named
     shape = outputs[output]
     channels = _channels(shape[1:], layout, input_wh)
     is_by_column = channels is not None and channels == shape[1]
-    class_count = None if channels is None else channels - (4 if layout == "yolov8" else 5)
+    class_count = None if channels is None else channels - _columns_before_classes(layout)
     if class_count is not None and class_count < 1:
         return None
     if not is_named and (channels is None or not _tells(layout, channels, is_by_column)):
@@ -142,6 +144,10 @@ def _only_output(outputs: Shapes, is_named: bool) -> str | None:
     """Return the output (batch, A, B); beside others it is one only if the user says so."""
     fit = [output for output, shape in outputs.items() if len(shape) == 3]
     return fit[0] if len(fit) == 1 and (is_named or len(outputs) == 1) else None
+
+
+def _columns_before_classes(layout: Layout) -> int:
+    return 4 if layout == "yolov8" else 5
 
 
 def _tells(layout: Layout, channels: int, is_by_column: bool) -> bool:

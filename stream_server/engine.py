@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from detector.messages import DetectOptions
 from detector.pool import DetectorPool
-from detector.worker import DetectOptions
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
 from stream_server.fanout import Fanout

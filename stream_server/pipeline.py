@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 
 from detector.detections import BGRImage, Detections
+from detector.messages import DetectOptions
 from detector.pool import DetectorPool
-from detector.worker import DetectOptions
 from stream_server.analysis import Analysis, Analyst
 from stream_server.annotate import Style, annotate, message_picture
 from stream_server.camera import Camera

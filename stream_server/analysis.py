@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from functools import partial
 
 from detector.detections import BGRImage, Detections
-from detector.detector import SCORE_THRESHOLD
+from detector.detector import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD
 from detector.errors import DetectorBusy, DetectorError
 from detector.pool import DetectorPool
 from detector.worker import DetectOptions
 from stream_server.config import DetectConfig
 from stream_server.errors import ImageError
 from stream_server.frames import Frame
+from stream_server.motion import MotionGate
 from stream_server.rates import RateMeter, Throttle
+from stream_server.regions import Regions, Thresholds
 from stream_server.telemetry import Counters, Stopwatch
+from stream_server.tiles import Gathering, Tile, cut_out, merge, split
 from stream_server.tracking import Tracker
 
 UNSURE = 0.5
@@ -31,6 +35,18 @@ class Analysis:
     frame: Frame
     detections: Detections
     latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is said about a frame. found: returns it, or raises what went wrong.
+
+    is_repeated: nobody looked: nothing moved since the last answer, which this is.
+    """
+
+    frame: Frame
+    found: Callable[[], Detections]
+    is_repeated: bool = False
 
 
 class Analyst:
@@ -63,23 +79,37 @@ class Analyst:
         self._stopwatch = stopwatch
         self._wake = wake
         self._throttle = Throttle(config.fps)
-        self._submitted = 0
-        self._finished: deque[tuple[Frame, Future[Detections]]] = deque()
+        self._taken = 0
+        self._in_flight = 0
+        self._finished: deque[_Answer] = deque()
         asked = options.score_threshold
-        self._score_threshold = SCORE_THRESHOLD if asked is None else asked
-        self._tracker = Tracker(self._score_threshold)
+        self._thresholds = Thresholds(SCORE_THRESHOLD if asked is None else asked, config.score_thresholds)
+        self._regions = Regions(
+            inside=config.inside, ignore=config.ignore, min_wh=(config.min_width, config.min_height)
+        )
+        self._gate = MotionGate(config.motion, self._regions) if config.motion.gate else None
+        self._grid = config.grid
+        self._tracker = Tracker()
         self._tracked_wh = (0, 0)
+        self._found = Detections.none()
         self._analysed_at = float("-inf")
 
     def offer(self, frame: Frame) -> None:
-        """Have `frame` looked at if it is time and somebody has time for it; it is never waited with."""
-        if not self._is_wanted(frame) or not self._pool.idle_workers:
+        """Have `frame` looked at if it is time and somebody has time for it; it is never waited with.
+
+        Of a still frame the last answer is repeated.
+        """
+        if not self._is_due(frame):
             return
-        self._throttle.take(frame.captured_at)
-        self._submitted = frame.sequence
         try:
-            self._submit(frame)
+            if self._is_still(frame):
+                self._take(frame)
+                self._repeat(frame)
+            elif self._pool.idle_workers:
+                self._take(frame)
+                self._submit(frame)
         except ImageError:
+            self._take(frame)
             self._counters.decode_errors += 1
         except DetectorBusy:
             pass
@@ -89,16 +119,16 @@ class Analyst:
     def collect(self) -> Iterator[Analysis]:
         """Take in the answers that came since last time, and yield what they say."""
         while self._finished:
-            frame, future = self._finished.popleft()
-            if future.cancelled():
+            answer = self._finished.popleft()
+            self._in_flight -= not answer.is_repeated
+            try:
+                found = answer.found()
+            except CancelledError:
                 continue
-            error = future.exception()
-            if error is None:
-                yield from self._take_in(frame, future.result())
-            elif isinstance(error, DetectorError):
+            except DetectorError:
                 self._counters.detector_errors += 1
             else:
-                raise error
+                yield from self._take_in(answer, found)
 
     def boxes_at(self, captured_at: float) -> Detections:
         """Return what is followed, carried to the time of a frame."""
@@ -108,46 +138,94 @@ class Analyst:
         """Return how much older than a frame of that time the last analysed one is; inf before the first."""
         return captured_at - self._analysed_at
 
-    def _is_wanted(self, frame: Frame) -> bool:
-        is_new = frame.sequence > self._submitted
-        return is_new and self._throttle.is_due(frame.captured_at) and self._gate(frame)
+    # Which frames are looked at.
 
-    def _gate(self, frame: Frame) -> bool:
-        """Whether `frame`, new and due, is worth the detector's time.
+    def _is_due(self, frame: Frame) -> bool:
+        return frame.sequence > self._taken and self._throttle.is_due(frame.captured_at)
 
-        Asked for the newest frame again and again until one is taken.
-        """
-        return True
+    def _take(self, frame: Frame) -> None:
+        """Count `frame`: neither it nor what follows too soon is offered again."""
+        if frame.sequence > self._taken:
+            self._throttle.take(frame.captured_at)
+            self._taken = frame.sequence
 
-    def _filter(self, frame: Frame, detections: Detections) -> Detections:
-        """Return those of the detections in `frame` that count for this camera."""
-        return detections
+    def _is_still(self, frame: Frame) -> bool:
+        """Whether `frame`, new and due, is not worth the detector's time."""
+        if self._gate is None or self._gate.opens(frame.picture, frame.captured_at):
+            return False
+        return frame.size_wh == self._tracked_wh
+
+    def _repeat(self, frame: Frame) -> None:
+        """Say of `frame` what was found last, unless a newer answer is on its way."""
+        self._counters.still += 1
+        if not self._in_flight:
+            self._finished.append(_Answer(frame, lambda: self._found, is_repeated=True))
+
+    # How they are.
 
     def _submit(self, frame: Frame) -> None:
-        future = self._pool.submit(
-            self._image_of(frame),
-            score_threshold=UNSURE * self._score_threshold,
+        image, tiles = self._image_of(frame), split(frame.size_wh, *self._grid)
+        answers: list[Future[Detections]] = []
+        try:
+            for tile in tiles:
+                answers.append(self._submit_tile(cut_out(image, tile), may_wait=bool(answers)))
+        except DetectorError:
+            for answer in answers:
+                answer.cancel()
+            raise
+        self._in_flight += 1
+        Gathering(answers, partial(self._finish, frame, tiles))
+
+    def _submit_tile(self, image: BGRImage, may_wait: bool) -> Future[Detections]:
+        return self._pool.submit(
+            image,
+            score_threshold=UNSURE * self._thresholds.lowest,
             iou_threshold=self._options.iou_threshold,
             classes=self._options.classes,
             max_detections=self._options.max_detections,
-            may_wait=False,
+            may_wait=may_wait,
         )
-        future.add_done_callback(lambda done: self._finish(frame, done))
 
-    def _finish(self, frame: Frame, future: Future[Detections]) -> None:
+    def _finish(self, frame: Frame, tiles: list[Tile], gathering: Gathering) -> None:
         """Remember the answer and wake the pipeline; called on the pool's thread."""
-        self._finished.append((frame, future))
+        self._finished.append(_Answer(frame, lambda: self._merge(gathering.result(), tiles)))
         self._wake()
 
-    def _take_in(self, frame: Frame, detections: Detections) -> Iterator[Analysis]:
+    def _merge(self, found: list[Detections], tiles: list[Tile]) -> Detections:
+        iou_threshold, most = self._options.iou_threshold, self._options.max_detections
+        return merge(
+            found,
+            tiles,
+            iou_threshold=IOU_THRESHOLD if iou_threshold is None else iou_threshold,
+            max_detections=MAX_DETECTIONS if most is None else most,
+        )
+
+    # What becomes of the answers.
+
+    def _take_in(self, answer: _Answer, found: Detections) -> Iterator[Analysis]:
+        frame = answer.frame
         if frame.captured_at <= self._analysed_at:
             return  # a slower worker's answer about an older frame than the tracker knows
         self._analysed_at = frame.captured_at
         if frame.size_wh != self._tracked_wh:
             self._tracker.forget()
             self._tracked_wh = frame.size_wh
-        tracked = self._tracker.update(self._filter(frame, detections), frame.captured_at)
-        self.latest = Analysis(frame, tracked, time.monotonic() - frame.captured_at)
-        self.rate.tick()
-        self._stopwatch.took("detect", self.latest.latency_s)
+        self._found = found
+        self.latest = Analysis(frame, self._follow(frame, found), time.monotonic() - frame.captured_at)
+        if not answer.is_repeated:
+            self._count(self.latest)
         yield self.latest
+
+    def _follow(self, frame: Frame, found: Detections) -> Detections:
+        """Return, with ids, what counts for this camera of what was found in `frame`."""
+        found = self._regions.keep(found, frame.size_wh)
+        thresholds = self._thresholds.of(found.class_ids, self._pool.labels)
+        is_near = found.scores >= UNSURE * thresholds
+        return self._tracker.update(found[is_near], frame.captured_at, thresholds[is_near])
+
+    def _count(self, analysis: Analysis) -> None:
+        frame = analysis.frame
+        if self._gate:
+            self._gate.learn(analysis.detections.boxes, frame.size_wh, frame.captured_at)
+        self.rate.tick()
+        self._stopwatch.took("detect", analysis.latency_s)

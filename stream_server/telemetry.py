@@ -25,6 +25,7 @@ class Counters:
 
     seen: int = 0
     dropped: int = 0
+    still: int = 0
     drawn: int = 0
     encoded: int = 0
     passed_through: int = 0

@@ -163,16 +163,22 @@ class Tracker:
         self._last_id = 0
         self._tracks = _Tracks.started(Detections.none(), 0.0)
 
-    def update(self, detections: Detections, captured_at: float) -> Detections:
+    def update(
+        self,
+        detections: Detections,
+        captured_at: float,
+        thresholds: NDArray[np.float32] | None = None,
+    ) -> Detections:
         """Learn what was found in the frame of `captured_at`; return what is to be shown of it, with ids.
 
         captured_at: seconds on the clock that `at` uses. What is not newer than the last update is returned
             without ids and otherwise ignored, as when a slow worker answers late.
+        thresholds: (N,) the least score of each detection, where it is not the tracker's own for all.
 
         An object gets its id when it is seen for the second time; in the first frame at once. Unsure
         detections that continue no track are left out.
         """
-        is_sure = detections.scores >= self._score_threshold
+        is_sure = detections.scores >= (self._score_threshold if thresholds is None else thresholds)
         if captured_at <= self._updated_at:
             return detections[is_sure]
         tracks = self._tracks[captured_at - self._tracks.seen_at <= KEPT_S]

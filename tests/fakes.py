@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Mapping
 from enum import IntEnum
 
+import cv2
 import numpy as np
 
 from detector import BGRImage, Detections, DetectorError, ModelError
@@ -97,3 +98,36 @@ def load_scripted(model: str) -> ScriptedDetector:
     if model.startswith("file:") and not os.path.exists(model[5:]):
         raise ModelError(f"{model[5:]}: no such file")
     return ScriptedDetector()
+
+
+class PatchDetector:
+    """Finds patches of pure colour: blue persons, green cars, red cats, all of score 0.9.
+
+    A patch narrower than a twentieth of the image is too small for it, as for any detector.
+    """
+
+    labels: Mapping[int, str] = {0: "person", 1: "car", 2: "cat"}
+
+    def detect(
+        self,
+        image: BGRImage,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        classes: Collection[str] | None = None,
+        max_detections: int | None = None,
+    ) -> Detections:
+        found = []
+        for class_id in self.labels:
+            patches = (image[:, :, class_id] > 200) & (image.sum(axis=2, dtype=np.int64) < 300)
+            _, _, stats, _ = cv2.connectedComponentsWithStats(patches.astype(np.uint8))
+            found += [
+                (x, y, x + w, y + h, class_id) for x, y, w, h, _ in stats[1:] if w >= image.shape[1] / 20
+            ]
+        table = np.array(found, np.float32).reshape(-1, 5)
+        return Detections(table[:, :4], np.full(len(table), 0.9, np.float32), table[:, 4].astype(np.int64))
+
+
+def load_patches(model: str) -> PatchDetector:
+    """Return a PatchDetector, whatever `model` is."""
+    return PatchDetector()

@@ -173,6 +173,13 @@ def test_unsure_detections_continue_tracks_but_start_none(tracker: Tracker) -> N
         assert tracked.scores == pytest.approx([0.25])
 
 
+def test_each_detection_may_have_a_threshold_of_its_own(tracker: Tracker) -> None:
+    found = _found(STANDING, FAR, scores=[0.5, 0.3], class_ids=[0, 2])
+    tracked = tracker.update(found, 0.0, np.array([0.6, 0.3], np.float32))
+    assert tracked.class_ids.tolist() == [2]
+    assert _ids(tracker.at(0.0)) == [1]
+
+
 def test_sure_detections_are_matched_before_unsure_ones(tracker: Tracker) -> None:
     tracker.update(_found(STANDING), 0.0)
     tracked = tracker.update(_found(_moved(STANDING, 20), STANDING, scores=[0.5, 0.3]), 0.2)

@@ -208,12 +208,12 @@ class DetectConfig(_Model):
     """What is looked for in a camera's frames."""
 
     enabled: bool = Field(True, description="Look for objects at all.")
+    model: str | None = Field(None, description="Model for this camera; default: the detector's.")
     fps: float = Field(5, gt=0, le=120, description="Frames analysed per second, at most.")
     score_threshold: float | None = Field(
         None, ge=0, le=1, description="Least score; default: the detector's."
     )
     score_thresholds: dict[str, Score] = Field(
-    model: str | None = Field(None, description="Model for this camera; default: the detector's.")
         default_factory=dict, description="Least score of single classes, e.g. `{person: 0.6, cat: 0.3}`."
     )
     classes: tuple[str, ...] | None = Field(None, description="Labels to keep; default: the detector's.")
@@ -237,17 +237,17 @@ class DetectConfig(_Model):
     )
     motion: MotionConfig = Field(default_factory=MotionConfig, description="See below.")
 
-
-class StreamConfig(_Model):
-    """What viewers get unless their URL says otherwise."""
-
-    fps: float = Field(15, gt=0, le=120, description="Frames per second, at most.")
     @property
     def grid(self) -> tuple[int, int]:
         """Columns and rows of tiles; 1 x 1 is the whole picture alone."""
         columns, rows = (self.tiles or "1x1").split("x")
         return int(columns), int(rows)
 
+
+class StreamConfig(_Model):
+    """What viewers get unless their URL says otherwise."""
+
+    fps: float = Field(15, gt=0, le=120, description="Frames per second, at most.")
     width: int | None = Field(None, ge=16, le=7680, description="Width in pixels; default: the camera's.")
     quality: int = Field(80, ge=1, le=100, description="JPEG quality.")
     overlay: Overlay = Field(

@@ -86,6 +86,13 @@ def find_in_zoo(name: str) -> ZooModel | None:
     return next((model for model in ZOO if name in (model.name, *model.aliases)), None)
 
 
+def is_known(name: str) -> bool:
+    """Whether `name` is a model's name or alias."""
+    return find_in_zoo(name) is not None or any(
+        name in (known.file.name, *known.aliases) for known in KNOWN_MODELS
+    )
+
+
 def model_names() -> list[str]:
     """Return the names of all models that are known, those that come along first; aliases left out."""
     return [known.file.name for known in KNOWN_MODELS] + [model.name for model in ZOO]

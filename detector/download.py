@@ -52,9 +52,11 @@ def download(
     part = target.with_name(target.name + ".part")
     with _locked(part) as file:
         fetch = _Fetch(url, file, progress=progress, max_bytes=max_bytes, timeout_s=timeout_s)
-        fetch.run(pause_s)
-        part.replace(target)
-        fetch.forget()
+        try:
+            fetch.run(pause_s)
+            part.replace(target)
+        finally:
+            fetch.clean_up()
 
 
 def check_url(url: str) -> None:
@@ -91,8 +93,12 @@ class _Fetch:
                     raise DownloadError(f"{self._url}: {exc}; run it again to go on") from exc
             time.sleep(pause_s * 2 ** (failures - 1))
 
-    def forget(self) -> None:
-        self._note.unlink(missing_ok=True)
+    def clean_up(self) -> None:
+        """Remove what nobody can go on with."""
+        part = Path(self._file.name)
+        if not part.exists() or part.stat().st_size == 0:
+            part.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
 
     def _attempt(self) -> None:
         """Fetch what is missing. Raises _Broken when it may be tried again."""

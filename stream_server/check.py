@@ -28,19 +28,25 @@ class CameraReport:
     finding: str
 
 
-def check_detector(config: Config) -> dict[int, str]:
-    """Return the model's labels after loading it in a process of its own; empty when no camera detects.
+def check_detector(config: Config) -> dict[str, dict[int, str]]:
+    """Return the labels of each model that a camera needs, by its name; the detector's own comes first.
+
+    They are loaded in a process of their own. No camera detects: none is.
 
     Raises ModelError for a model that cannot be loaded, ConfigError for classes it does not know.
     """
-    if config.detector.workers == 0 or not any(camera.detect.enabled for camera in config.cameras.values()):
+    files = config.model_files()
+    if not files:
         return {}
-    with _told_once(), DetectorPool(config.detector.model, workers=1) as pool:
+    with _told_once(), DetectorPool(files, workers=1) as pool:
         pool.wait_ready(LOAD_WITHIN_S)
-        labels = pool.labels
-    _check_classes("detector.classes", config.detector.classes, labels)
+        labels = {file.name: pool.labels_of(file.name) for file in files}
+    _check_classes("detector.classes", config.detector.classes, labels[files[0].name])
     for name, camera in config.cameras.items():
-        _check_classes(f"cameras.{name}.detect.classes", camera.detect.classes, labels)
+        if not camera.detect.enabled:
+            continue
+        known = labels[config.detector.file(camera.detect.model).name]
+        _check_classes(f"cameras.{name}.detect.classes", camera.detect.classes, known)
     return labels
 
 

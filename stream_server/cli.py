@@ -16,6 +16,7 @@ from detector.errors import DetectorError
 from stream_server.check import check_camera, check_detector
 from stream_server.config import CameraConfig, Config, DetectorConfig
 from stream_server.errors import ConfigError, ImageError, StreamServerError
+from stream_server.models.command import models
 from stream_server.secrets import redact
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -30,6 +31,9 @@ def main() -> None:
 @click.version_option(stream_server.__version__, message="%(version)s")
 def command() -> None:
     """Live MJPEG video streaming server with TensorFlow object detection."""
+
+
+command.add_command(models)
 
 
 def _one_line_errors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,7 +154,10 @@ def check(**options: Any) -> None:
     """
     config = _load_config(**options)
     labels = check_detector(config)
-    click.echo(f"detector: {config.detector.model}, {len(labels)} classes" if labels else "detector: off")
+    for name, words in labels.items():
+        click.echo(f"detector: {name}, {len(words)} classes")
+    if not labels:
+        click.echo("detector: off")
     if not config.cameras:
         click.echo("cameras: none configured")
     reports = [check_camera(camera) for camera in config.cameras.values()]

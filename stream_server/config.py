@@ -17,10 +17,14 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from detector.catalog import find_model, is_known
+from detector.labels.files import BUILT_IN
+from detector.model_file import Channels, HeadName, ModelFile, Resize
 from stream_server import secrets
 from stream_server.addresses import Host, Network, Origin, PublicURL
 from stream_server.errors import ConfigError
@@ -29,6 +33,7 @@ from stream_server.source_url import SourceURL, parse_source
 
 Overlay = Literal["live", "exact", "none"]
 
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -306,14 +311,113 @@ class ServerConfig(_Model):
     )
 
 
+def _check_model_name(name: object) -> str:
+    """Return the name of a model of one's own, which must not hide a known one."""
+    text = str(name)
+    if not _MODEL_NAME.fullmatch(text):
+        raise ValueError("expected a model's name of letters, digits, '.', '-' and '_', 64 at most")
+    if is_known(text):
+        raise ValueError("a known model has this name; give yours another")
+    return text
+
+
+def _per_channel(value: object) -> object:
+    """Return one number, or three, as three."""
+    values = value if isinstance(value, (list, tuple)) else [value] * 3
+    if len(values) != 3 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        raise ValueError("expected a number or a list of three, one a channel")
+    return tuple(values)
+
+
+def _at_config_file(value: str, info: ValidationInfo) -> str:
+    """Return a path that is relative to the configuration file as one from the root."""
+    folder = (info.context or {}).get("folder", Path())
+    return str(folder / Path(value).expanduser())
+
+
+ModelName = Annotated[str, BeforeValidator(_check_model_name)]
+PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_per_channel)]
+
+
+class ModelConfig(_Model):
+    """A model of one's own, and what its file does not tell."""
+
+    path: Annotated[str, AfterValidator(_at_config_file)] = Field(
+        description="The model: a `.tflite`, a SavedModel's folder, a frozen graph (`.pb`) or a `.keras`. "
+        "Relative to the configuration file."
+    )
+    labels: str | None = Field(
+        None,
+        description="File with its labels (`.pbtxt`, `.txt`, `.yaml`), `coco80` or `coco91`; default: those "
+        "in the model, else COCO's.",
+    )
+    head: HeadName | None = Field(
+        None, description="What its outputs mean; default: told by their names and shapes."
+    )
+    resize: Resize | None = Field(
+        None, description="How a picture is made to fit its input; default: as its family is used to."
+    )
+    channels: Channels | None = Field(None, description="Order of the colours; default: its family's.")
+    mean: PerChannel | None = Field(
+        None, description="Taken from each pixel value, 0 to 255; a number, or one a channel."
+    )
+    std: PerChannel | None = Field(None, description="Each pixel value, less the mean, is divided by it.")
+    sha256: str | None = Field(None, description="Checksum it must have; `models info` shows it.")
+    input: str | None = Field(None, description="Frozen graph: name of the input.")
+    outputs: tuple[str, ...] = Field((), description="Frozen graph: names of the outputs.")
+
+    @field_validator("labels")
+    @classmethod
+    def _find_labels(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return value if value is None or value in BUILT_IN else _at_config_file(value, info)
+
+    @field_validator("std")
+    @classmethod
+    def _check_std(cls, value: PerChannel | None) -> PerChannel | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError("expected more than 0")
+        return value
+
+    @field_validator("sha256")
+    @classmethod
+    def _check_sha256(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise ValueError("expected 64 hexadecimal digits")
+        return value
+
+    def file(self, name: str) -> ModelFile:
+        """Return it as the detector knows it."""
+        return ModelFile(
+            name,
+            Path(self.path),
+            None if self.labels is None else Path(self.labels),
+            self.sha256,
+            head=self.head,
+            resize=self.resize,
+            channels=self.channels,
+            mean=self.mean,
+            std=self.std,
+            input_name=self.input,
+            output_names=self.outputs,
+        )
+
+
 class DetectorConfig(_Model):
     """The model and the workers that run it."""
 
     model: str = Field(
-        "centernet-mobilenetv3", description="Name of a known model or path of a `.tflite` file."
+        "centernet-mobilenetv3",
+        description="Name of a model, here or of `stream-server models list`, or path of a file.",
+    )
+    models: dict[ModelName, ModelConfig] = Field(
+        default_factory=dict, description="Models of your own by name, see below."
     )
     workers: int | Literal["auto"] = Field(
-        "auto", description="Detector processes; `auto`: one a core, 0: none."
+        "auto",
+        description="Detector processes; `auto`: as many as are fastest here, measured once; 0: none.",
+    )
+    threads: int | Literal["auto"] = Field(
+        "auto", description="Threads for one picture in each of them; `auto`: likewise."
     )
     score_threshold: float = Field(
         0.4, ge=0, le=1, description="Least score of an object; one already followed may fall to half of it."
@@ -329,13 +433,20 @@ class DetectorConfig(_Model):
         10, gt=0, le=300, description="Seconds for one image until its worker is replaced."
     )
 
-    @field_validator("workers", mode="before")
+    @field_validator("workers", "threads", mode="before")
     @classmethod
-    def _check_workers(cls, value: object) -> object:
-        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 64
+    def _check_count(cls, value: object, info: ValidationInfo) -> object:
+        least = 0 if info.field_name == "workers" else 1
+        is_count = isinstance(value, int) and not isinstance(value, bool) and least <= value <= 64
         if not is_count and value != "auto":
-            raise ValueError("expected auto or 0 to 64")
+            raise ValueError(f"expected auto or {least} to 64")
         return value
+
+    def file(self, name: str | None = None) -> ModelFile:
+        """Return the model of that name or path, by default the detector's own. Raises ModelError."""
+        name = name or self.model
+        ours = self.models.get(name)
+        return ours.file(name) if ours else find_model(name)
 
 
 class Config(_Model):
@@ -359,16 +470,39 @@ class Config(_Model):
         data.update(sections)
         for override in overrides:
             _apply_override(data, override)
-        return cls.parse(data, where=str(path) if path else None)
+        folder = path.absolute().parent if path else Path()
+        return cls.parse(data, where=str(path) if path else None, folder=folder)
 
     @classmethod
-    def parse(cls, data: dict[str, Any], where: str | None = None) -> Config:
-        """Return the checked configuration of plain data. Raises ConfigError; `where` names its origin."""
+    def parse(cls, data: dict[str, Any], where: str | None = None, folder: Path = Path()) -> Config:
+        """Return the checked configuration of plain data.
+
+        where: names its origin in messages. folder: where relative paths of models start.
+
+        Raises ConfigError.
+        """
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(data, context={"folder": folder})
         except ValidationError as exc:
             prefix = f"{where}: " if where else ""
             raise ConfigError("\n".join(prefix + line for line in explain_errors(exc, cls))) from None
+
+    def model_files(self) -> list[ModelFile]:
+        """Return the models that are needed, each once, the detector's own first; none when nobody detects.
+
+        Raises ModelError for an unknown one, ConfigError for two that have one name.
+        """
+        wanted = [camera.detect.model for camera in self.cameras.values() if camera.detect.enabled]
+        if not wanted or self.detector.workers == 0:
+            return []
+        files: dict[str, ModelFile] = {}
+        for file in map(self.detector.file, (None, *wanted)):
+            if files.setdefault(file.name, file) != file:
+                raise ConfigError(
+                    f"two models are called {file.name}, {files[file.name].path} and {file.path}; "
+                    "give them names in detector.models"
+                )
+        return list(files.values())
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -529,6 +663,8 @@ def _model_at(location: list[str], root: type[BaseModel]) -> type[BaseModel] | N
             return root
         case ["cameras", _]:
             return CameraConfig
+        case ["detector", "models", _]:
+            return ModelConfig
         case ["cameras", _, key]:
             parent: type[BaseModel] = CameraConfig
         case ["cameras", _, "detect", key]:

@@ -19,6 +19,7 @@ from stream_server.config import (
     CameraConfig,
     DetectConfig,
     DetectorConfig,
+    ModelConfig,
     MotionConfig,
     ServerConfig,
     StreamConfig,
@@ -31,6 +32,7 @@ BEGIN, END = "<!-- config reference: begin -->", "<!-- config reference: end -->
 SECTIONS = (
     ("server", ServerConfig),
     ("detector", DetectorConfig),
+    ("detector.models.NAME", ModelConfig),
     ("cameras.NAME", CameraConfig),
     ("cameras.NAME.detect", DetectConfig),
     ("cameras.NAME.detect.motion", MotionConfig),

@@ -1,0 +1,1 @@
+"""What `stream-server models` does: lists, describes, fetches and measures detection models."""

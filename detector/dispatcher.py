@@ -153,11 +153,9 @@ class Dispatcher:
         self._asleep_until = -math.inf
 
     def _seats(self, now: float) -> Seats:
-        free = [place for place in self._places for _ in range(place.free_seats(now))]
         full = [place for place in self._places if place.state == "busy" and not place.free_seats(now)]
         return Seats(
-            free=len(free),
-            free_since=max((place.since for place in free), default=-math.inf),
+            free=sum(place.free_seats(now) for place in self._places),
             staged=sum(place.staged_seats() for place in self._places),
             next_free_at=tuple(place.free_at for place in full for _ in range(place.max_batch)),
         )

@@ -31,13 +31,12 @@ _SMOOTHING = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """Room at the workers. free: for images at workers that do nothing. free_since: the latest of them.
+    """Room at the workers. free: for images at workers that do nothing. staged: at workers that compute.
 
-    staged: for images at workers that compute. next_free_at: when each of these will be done.
+    next_free_at: when each of these will be done.
     """
 
     free: int
-    free_since: float
     staged: int
     next_free_at: tuple[float, ...]
 
@@ -110,7 +109,7 @@ class Scheduler:
         for client in waiting:
             is_room = held < seats.free + soon
             if client.is_called:
-                held += soon > 0 or now < _held_until(client, seats)
+                held += soon > 0 or now < _held_until(client)
             elif len(client.line):
                 is_free = held < seats.free
                 if is_free or (client.may_stage and seats.staged):
@@ -132,7 +131,7 @@ class Scheduler:
         waiting = self._waiting()
         times = [free_at - _lead_s(waiting) for free_at in seats.next_free_at]
         if seats.free:
-            times += [_held_until(client, seats) for client in waiting if client.is_called]
+            times += [_held_until(client) for client in waiting if client.is_called]
         return min((time for time in times if time > now), default=math.inf) if waiting else math.inf
 
     def _waiting(self) -> list[Client]:
@@ -161,8 +160,8 @@ class Scheduler:
         self._costs_s[model] += _SMOOTHING * (cost_s - known)
 
 
-def _held_until(client: Client, seats: Seats) -> float:
-    return max(client.called_at + client.lead_s, seats.free_since) + HOLD_S
+def _held_until(client: Client) -> float:
+    return client.called_at + client.lead_s + HOLD_S
 
 
 def _lead_s(waiting: list[Client]) -> float:

@@ -34,7 +34,7 @@ $(VENV)/.run: setup.cfg pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,tensorflow]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.lint: setup.cfg pyproject.toml | $(BIN)/python

@@ -28,7 +28,8 @@ PERSON, CAR, CAT = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 def pool() -> Iterator[DetectorPool]:
     with DetectorPool("patches", workers=1, loader="tests.fakes:load_patches") as started:
         started.wait_ready(20)
-        started.submit(plain(0, SIZE_WH)).result(WITHIN_S)  # its memory is there from now on
+        for answer in [started.submit(plain(0, SIZE_WH)) for _ in range(4)]:
+            answer.result(WITHIN_S)  # its memory is there from now on
         yield started
 
 

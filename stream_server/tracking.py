@@ -7,6 +7,7 @@ the original, time is counted in seconds, not in frames, since detections come a
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -21,7 +22,9 @@ _Bools = NDArray[np.bool_]
 _Ints = NDArray[np.int64]
 
 KEPT_S = 3.0
-"""A track that no detection continues for so long is given up."""
+"""A track that no detection continues for so long is given up, unless analysed frames are rare."""
+KEPT_FRAMES, KEPT_AT_MOST_S = 5, 15.0
+"""So many analysed frames may miss an object, however far apart they are, within that time."""
 SHOWN_S = 1.0
 """A track is shown for so long after it was last seen, once detections have missed it."""
 CARRIED_S = 1.0
@@ -160,6 +163,7 @@ class Tracker:
     def __init__(self, score_threshold: float = 0.4) -> None:
         self._score_threshold = score_threshold
         self._updated_at = -np.inf
+        self._updates: deque[float] = deque(maxlen=KEPT_FRAMES + 1)
         self._last_id = 0
         self._tracks = _Tracks.started(Detections.none(), 0.0)
 
@@ -181,7 +185,7 @@ class Tracker:
         is_sure = detections.scores >= (self._score_threshold if thresholds is None else thresholds)
         if captured_at <= self._updated_at:
             return detections[is_sure]
-        tracks = self._tracks[captured_at - self._tracks.seen_at <= KEPT_S]
+        tracks = self._tracks[self._is_kept(self._tracks.seen_at, captured_at)]
         partners = _match(tracks, detections, is_sure, captured_at)
         is_seen = partners >= 0
         is_new = is_sure.copy()
@@ -216,6 +220,11 @@ class Tracker:
         """Drop all tracks, as when the camera's picture changes its size; ids go on."""
         self._tracks = _Tracks.started(Detections.none(), 0.0)
 
+    def _is_kept(self, seen_at: _Floats, time_s: float) -> _Bools:
+        oldest = min(time_s - KEPT_S, self._updates[0]) if self._updates else time_s
+        kept: _Bools = seen_at >= max(oldest, time_s - KEPT_AT_MOST_S)
+        return kept
+
     def _confirm(self, tracks: _Tracks) -> _Tracks:
         ids = tracks.ids.copy()
         is_due = ids == 0
@@ -226,6 +235,7 @@ class Tracker:
     def _publish(self, tracks: _Tracks, updated_at: float) -> None:
         self._tracks = tracks[np.argsort(-tracks.scores, kind="stable")]
         self._updated_at = updated_at
+        self._updates.append(updated_at)
 
 
 def _match(tracks: _Tracks, detections: Detections, is_sure: _Bools, time_s: float) -> _Ints:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detector.detections import Detections
 from detector.nms import box_ious
-from stream_server.tracking import CARRIED_S, KEPT_S, SHOWN_S, Tracker
+from stream_server.tracking import CARRIED_S, KEPT_AT_MOST_S, KEPT_S, SHOWN_S, Tracker
 
 Box = tuple[float, float, float, float]
 
@@ -91,11 +91,28 @@ def test_number_survives_five_missed_frames(tracker: Tracker, speed: float) -> N
         assert _ids(tracked) == ([] if missed else [1])
 
 
+@pytest.mark.parametrize("every_s", [0.1, 0.2, 1.0, 2.0])
+def test_number_of_what_stands_survives_five_missed_frames_at_any_rate(
+    tracker: Tracker, every_s: float
+) -> None:
+    for index in range(20):
+        missed = 10 <= index < 15
+        tracked = tracker.update(Detections.none() if missed else _found(STANDING), index * every_s)
+        assert _ids(tracked) == ([] if missed else [1])
+
+
+def test_number_does_not_survive_a_long_time_without_any_analysed_frame(tracker: Tracker) -> None:
+    for time_s in (0.0, 0.2, KEPT_AT_MOST_S + 0.3, KEPT_AT_MOST_S + 0.5):
+        tracked = tracker.update(_found(STANDING), time_s)
+    assert _ids(tracked) == [2]
+
+
 def test_missed_object_is_shown_for_a_second_and_numbered_anew_after_three(tracker: Tracker) -> None:
     tracker.update(_found(STANDING), 0.0)
-    tracker.update(Detections.none(), 0.2)
-    assert _ids(tracker.at(SHOWN_S - 0.01)) == [1]
-    assert _ids(tracker.at(SHOWN_S + 0.01)) == []
+    for index in range(1, 7):
+        tracker.update(Detections.none(), 0.2 * index)
+        assert _ids(tracker.at(SHOWN_S - 0.01)) == [1]
+        assert _ids(tracker.at(SHOWN_S + 0.01)) == []
     tracker.update(_found(STANDING), KEPT_S + 0.01)
     assert _ids(tracker.update(_found(STANDING), KEPT_S + 0.2)) == [2]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from detector.errors import ModelError
 from detector.heads import Shapes, head_for
 from detector.heads.centernet import CenterNetHead
+from detector.heads.head import best_first
 from detector.heads.postprocessed import PostprocessedHead
 from detector.heads.yolo import FinalYoloHead, YoloHead
 from detector.model_file import HeadName, Preprocessing, SizeWH
@@ -42,6 +43,13 @@ UNKNOWN: Shapes = {
     "num_detections": (None,),
 }
 
+FROZEN: Shapes = dict.fromkeys(("detection_boxes", "detection_classes", "detection_scores"), ())
+OPEN_IMAGES: Shapes = {
+    "detection_boxes": (100, 4),
+    "detection_class_labels": (100,),
+    "detection_scores": (100,),
+}
+
 # name, input, outputs
 FITTING: list[tuple[HeadName, SizeWH | None, Shapes]] = [
     ("centernet", (512, 512), {"logits": (1, 128, 128, 80), "distances": (1, 128, 128, 4)}),
@@ -55,6 +63,8 @@ FITTING: list[tuple[HeadName, SizeWH | None, Shapes]] = [
         {**TF_OD, "detection_masks": (1, 100, 33, 33), "detection_multiclass_scores": (1, 100, 91)},
     ),
     ("tf-od", None, {f"import/{name}:0": shape for name, shape in TF_OD.items()}),
+    ("tf-od", None, FROZEN),
+    ("tf-od", None, OPEN_IMAGES),
     ("retinanet", None, {**TF_OD, "image_info": (1, 4, 2)}),
     ("tflite-detection", (300, 300), TF1_TFLITE),
     ("tflite-detection", (300, 300), TF2_TFLITE),
@@ -70,6 +80,7 @@ FITTING: list[tuple[HeadName, SizeWH | None, Shapes]] = [
     ("yolov8", (576, 320), {"output_0": (1, 19, 3780)}),
     ("yolov8", (64, 64), {"output_0": (1, 84, 84)}),  # as many cells as columns
     ("yolov8", (640, 640), {"Identity": (None, 84, 8400)}),
+    ("yolov8", (640, 640), {"output_0": (1, 116, 8400), "output_1": (1, 160, 160, 32)}),
     ("yolox", (640, 640), {"output_0": (1, 8400, 85)}),
     ("yolox", (416, 416), {"output_0": (1, 3549, 6)}),
     ("yolov10", (640, 640), {"output_0": (1, 300, 6)}),
@@ -104,6 +115,9 @@ def test_every_name_is_known() -> None:
         ("yolov8", (640, 640), {"o": (1, 84, 8400)}, 80),
         ("yolov8", (640, 640), {"o": (1, 8400, 7)}, 3),
         ("yolov8", None, {"o": (1, None, None)}, None),
+        ("yolov8", (640, 640), {"o": (1, 116, 8400), "p": (1, 32, 160, 160)}, 80),
+        ("yolov8", (64, 64), {"o": (1, 84, 85)}, 80),  # 84 cells at three strides, 85 at four
+        ("yolox", (64, 64), {"o": (1, 84, 85)}, 80),
         ("yolox", (640, 640), {"o": (1, 8400, 6)}, 1),
         ("yolov10", (640, 640), {"o": (1, 300, 6)}, None),
     ],
@@ -158,7 +172,7 @@ def test_each_family_has_its_preprocessing(
         ((640, 640), {"o": (8400, 84)}),
         ((640, 640), {"o": (1, 4, 8400)}),
         ((640, 640), {"o": (1, 3, 80, 80, 85)}),
-        ((640, 640), {"o": (1, 116, 8400), "p": (1, 160, 160, 32)}),
+        ((640, 640), {"o": (1, 84, 8400), "p": (1, 160, 160, 7)}),
         ((300, 300), {"a": (1, 10, 4), "b": (1, 10), "c": (1, 9), "d": (1,)}),
         ((300, 300), {"a": (1, 10, 5), "b": (1, 10), "c": (1, 10), "d": (1,)}),
         ((300, 300), {**TF_OD, "detection_boxes": (1, 100)}),
@@ -172,6 +186,15 @@ def test_unknown_outputs_are_refused_with_what_is_supported(input_wh: SizeWH | N
         assert f"{output} {shape}" in str(caught.value)
     for name in get_args(HeadName):
         assert f"{name}: " in str(caught.value)
+
+
+def test_detection_with_a_number_that_cannot_be_is_left_out() -> None:
+    boxes = np.ones((7, 4), np.float32)
+    boxes[1, 2], boxes[2, 3] = np.nan, np.inf
+    scores = np.array([0.5, 0.6, 0.6, np.inf, np.nan, 0.9, 1.0001], np.float32)
+    classes = np.array([3, 1, 1, 1, 1, -1, 4.0001], np.float32)
+    found = best_first(boxes, scores, classes)
+    assert (found.scores.tolist(), found.class_ids.tolist()) == ([1, 0.5], [4, 3])
 
 
 @pytest.mark.parametrize("name", get_args(HeadName))
@@ -189,8 +212,9 @@ def test_no_value_breaks_a_head(
     arrays = {
         output: np.full([side or 5 for side in shape], value, np.float32) for output, shape in outputs.items()
     }
-    if outputs is UNKNOWN:
-        arrays["detection_boxes"] = np.full((5, 5, 4), value, np.float32)
+    if outputs in (UNKNOWN, FROZEN):
+        arrays |= {"detection_boxes": np.full((5, 5, 4), value, np.float32)}
+        arrays |= {f"detection_{of}": np.full((5, 5), value, np.float32) for of in ("scores", "classes")}
     found = head_for(input_wh, outputs).decode(arrays, 0, 0.3, input_wh or (300, 200))
     assert np.isfinite(found.boxes).all()
     assert ((found.scores >= 0.3) & (found.scores <= 1)).all()
@@ -212,8 +236,9 @@ def test_no_mixture_of_values_breaks_a_head(case: tuple[HeadName, SizeWH | None,
         output: random.choice(values, [5 if side is None else side for side in shape])
         for output, shape in outputs.items()
     }
-    if outputs is UNKNOWN:
-        arrays["detection_boxes"] = random.choice(values, (5, 5, 4))
+    if outputs in (UNKNOWN, FROZEN):
+        arrays |= {"detection_boxes": random.choice(values, (5, 5, 4))}
+        arrays |= {f"detection_{of}": random.choice(values, (5, 5)) for of in ("scores", "classes")}
     found = head_for(input_wh, outputs).decode(arrays, 0, 0.3, input_wh or (300, 200))
     assert np.isfinite(found.boxes).all()
     assert (np.diff(found.scores) <= 0).all()

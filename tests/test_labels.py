@@ -32,7 +32,7 @@ CORAL = '0  person\n1  bicycle\n3  mother\'s "bike"\n'
 NUMBERED = '0: person\n1: bicycle\n3: mother\'s "bike"\n'
 LINES = 'person\nbicycle\nn/a\nmother\'s "bike"\n'
 BEHIND_BACKGROUND = '???\nperson\nbicycle\n???\nmother\'s "bike"\n'
-YAML_NAMES = 'path: ../coco\nnames:\n  0: person\n  1: bicycle\n  3: mother\'s "bike"\n'
+YAML_NAMES = 'path: ../coco\nnames:\n  0: person\n  1: bicycle\n  2:\n  3: mother\'s "bike"\n'
 YAML_LIST = '- person\n- bicycle\n-\n- mother\'s "bike"\n'
 
 FROM_ZERO = {0: "person", 1: "bicycle", 3: 'mother\'s "bike"'}

@@ -122,6 +122,13 @@ def test_names_of_a_frozen_graph_are_known() -> None:
     assert decode(outputs).boxes.tolist() == IN_PIXELS
 
 
+def test_model_of_tf_hub_for_open_images_has_no_batch() -> None:
+    boxes, classes, scores, _ = (array[0] for array in two(first_class=1))
+    outputs = {"detection_boxes": boxes, "detection_class_labels": classes, "detection_scores": scores}
+    found = decode(outputs, None)
+    assert (found.boxes.tolist(), found.class_ids.tolist()) == (IN_PIXELS, [1, 3])
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5, 2.0])
 def test_retinanet_gives_pixels_of_the_picture_it_scaled(scale: float) -> None:
     boxes, *others = two(first_class=1)
@@ -165,10 +172,13 @@ def test_tflite_outputs_are_told_in_every_order(
 
 
 @pytest.mark.parametrize("names", [TF1, TF2, SIGNATURE, OLD_TF2], ids=["TF1", "TF2", "signature", "old TF2"])
-def test_names_tell_scores_from_classes_where_values_do_not(names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0)])
+def test_names_tell_scores_from_classes_where_values_do_not(
+    names: tuple[str, ...], order: tuple[int, ...]
+) -> None:
     # A quantised model is as sure as can be: all scores are 1.
     values = answer(yxyx(10, PERSON, CAR), [0, 0], [1, 1], 2)
-    found = decode(dict(zip(names, values, strict=True)))
+    found = decode({names[index]: values[index] for index in order})
     assert found.scores.tolist() == [1, 1]
     assert found.class_ids.tolist() == [0, 0]
 

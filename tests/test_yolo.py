@@ -152,6 +152,16 @@ def test_final_yolo_gives_corners_score_and_class() -> None:
     assert head_for(WH, {"o": (1, 300, 6)}).is_suppressed
 
 
+@pytest.mark.parametrize("layout", ["yolov5", "yolov8"])
+def test_numbers_for_masks_are_no_classes(layout: Layout) -> None:
+    rows = background(layout)
+    put(rows, layout, 5, (8, 4, 40, 28), class_id=2, score=0.75)
+    outputs = {"o": np.concatenate((rows, np.full((len(rows), 32), 5, np.float32)), axis=1)[None]}
+    head = head_for(WH, {"o": outputs["o"].shape, "p": (1, 16, 16, 32)}, layout)
+    found = head.decode(outputs, 0, 0.3, WH)
+    assert (head.class_count, found.class_ids.tolist()) == (CLASSES, [2])
+
+
 def test_each_row_of_a_batch_is_an_image_of_its_own() -> None:
     rows = background("yolov8")
     put(rows, "yolov8", 5, (8, 4, 40, 28), class_id=2, score=0.75)

@@ -16,6 +16,8 @@ Shapes = Mapping[str, tuple[int | None, ...]]
 """By an output's name; None for a side not known before the model runs."""
 ClassBase = Literal[0, 1]
 
+_MAX_CLASS = 1 << 20  # a larger number is no class, and making a whole number of it may overflow
+
 
 class Head(Protocol):
     """The last step of a model: what its outputs mean."""
@@ -48,9 +50,10 @@ class Head(Protocol):
 
 
 def best_first(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], class_ids: NDArray[np.int64]
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], classes: NDArray[np.float32] | NDArray[np.int64]
 ) -> Detections:
-    """Return detections in order of their scores, without those that are not numbers or endless."""
-    finite = np.flatnonzero(np.isfinite(scores) & np.isfinite(boxes).all(axis=1))
-    order = finite[np.argsort(-scores[finite], kind="stable")]
-    return Detections(boxes[order], np.minimum(scores[order], 1), class_ids[order])
+    """Return detections in order of their scores, without those that have a number that cannot be."""
+    is_class = (classes > -0.5) & (classes < _MAX_CLASS)
+    kept = np.flatnonzero(is_class & np.isfinite(scores) & np.isfinite(boxes).all(axis=1))
+    order = kept[np.argsort(-scores[kept], kind="stable")]
+    return Detections(boxes[order], np.minimum(scores[order], 1), np.rint(classes[order]).astype(np.int64))

@@ -29,7 +29,6 @@ _SSD = Preprocessing(resize="stretch", mean=(127.5,) * 3, std=(127.5,) * 3)
 _EFFICIENTDET_LITE = Preprocessing(
     resize="letterbox", mean=(127.0,) * 3, std=(128.0,) * 3, border=127.0, centred=False
 )
-_MAX_CLASS = 1 << 20  # a larger number is no class, and casting it may overflow
 _NUMBER = re.compile(r"[:_](\d+)$")
 
 
@@ -62,19 +61,19 @@ class PostprocessedHead:
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the first `count` detections that score enough, best first."""
         names = self.names
-        boxes, classes, scores = (outputs[name][row] for name in (names.boxes, names.classes, names.scores))
+        boxes = _of_image(outputs[names.boxes], row, 2)
+        classes, scores = (_of_image(outputs[name], row, 1) for name in (names.classes, names.scores))
         count = self._count(outputs, row, len(scores))
         if self.are_alike and _are_whole(scores[:count]) and not _are_whole(classes[:count]):
             classes, scores = scores, classes
-        kept = np.flatnonzero(
-            (scores[:count] >= score_threshold) & (classes[:count] > -0.5) & (classes[:count] < _MAX_CLASS)
-        )
+        kept = np.flatnonzero(scores[:count] >= score_threshold)
         yxyx = boxes[kept]
-        if _are_pixels(yxyx):
-            yxyx = self._original_pixels(yxyx, outputs, row)
-        else:
-            yxyx = yxyx * np.array((input_wh[1], input_wh[0]) * 2, np.float32)
-        return best_first(yxyx[:, [1, 0, 3, 2]], scores[kept], np.rint(classes[kept]).astype(np.int64))
+        with np.errstate(over="ignore", invalid="ignore"):  # of what is no number; left out below
+            if _are_pixels(yxyx):
+                yxyx = self._original_pixels(yxyx, outputs, row)
+            else:
+                yxyx = yxyx * np.array((input_wh[1], input_wh[0]) * 2, np.float32)
+        return best_first(yxyx[:, [1, 0, 3, 2]], scores[kept], classes[kept])
 
     def _count(self, outputs: Arrays, row: int, most: int) -> int:
         if self.names.count is None:
@@ -151,9 +150,10 @@ def _named_outputs(outputs: Shapes) -> Names | None:
     classes = _find(outputs, "detection_classes") or _find(outputs, "detection_class_labels")
     if not (boxes and scores and classes):
         return None
-    if (len(outputs[boxes]), len(outputs[scores]), len(outputs[classes])) != (3, 2, 2):
-        return None
-    if outputs[boxes][-1] not in (4, None):
+    ranks = {len(outputs[boxes]) - 1, len(outputs[scores]), len(outputs[classes])}
+    # Frozen graphs often do not know their shapes: (). TF Hub's for Open Images have no axis for the batch.
+    is_known = outputs[boxes] != ()
+    if is_known and (ranks not in ({2}, {1}) or outputs[boxes][-1] not in (4, None)):
         return None
     return Names(boxes, classes, scores, _find(outputs, "num_detections"))
 
@@ -196,6 +196,12 @@ def _number(name: str) -> int:
 
 def _as_is_if_any_size(preprocessing: Preprocessing, input_wh: SizeWH | None) -> Preprocessing:
     return preprocessing if input_wh is not None else replace(preprocessing, resize="as_is")
+
+
+def _of_image(array: NDArray[np.float32], row: int, rank: int) -> NDArray[np.float32]:
+    """Return a batch's row; an array with `rank` axes has no batch."""
+    found: NDArray[np.float32] = array[row] if array.ndim > rank else array
+    return found
 
 
 def _are_whole(values: NDArray[np.float32]) -> bool:

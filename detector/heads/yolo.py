@@ -18,10 +18,10 @@ from detector.errors import DetectorError
 from detector.heads.head import Arrays, ClassBase, Shapes, best_first
 from detector.model_file import Preprocessing, SizeWH
 
-YOLOV5_OUTPUTS = "one output (1, 25200, 5 + classes)"
-YOLOV8_OUTPUTS = "one output (1, 4 + classes, 8400) or (1, 8400, 4 + classes)"
-YOLOX_OUTPUTS = "one output (1, 8400, 5 + classes)"
-YOLOV10_OUTPUTS = "one output (1, N, 6)"
+YOLOV5_OUTPUTS = "(1, 25200, 5 + classes)"
+YOLOV8_OUTPUTS = "(1, 4 + classes, 8400) or (1, 8400, 4 + classes)"
+YOLOX_OUTPUTS = "(1, 8400, 5 + classes)"
+YOLOV10_OUTPUTS = "(1, N, 6)"
 
 Layout = Literal["yolov5", "yolov8", "yolox"]
 Rows = NDArray[np.float32]
@@ -32,16 +32,21 @@ _ULTRALYTICS = Preprocessing(resize="letterbox", mean=(0.0,) * 3, std=(255.0,) *
 _YOLOX = Preprocessing(resize="letterbox", channels="bgr", border=114.0, centred=False)
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 _ANCHORS = 3  # a cell, in YOLOv5
+_MASK_PARTS = 32  # numbers for a mask behind the classes, in models that outline objects too
 _MOST_FINAL = 1000  # detections of a graph that chooses them itself; they are 300 by default
 
 
 @dataclass(frozen=True, slots=True)
 class YoloHead:
-    """One row a cell: box, in some layouts a score for "any object", a score for each class."""
+    """One row a cell: box, in some layouts a score for "any object", a score for each class.
+
+    has_masks: behind them come numbers that make an outline; they are ignored.
+    """
 
     output: str
     layout: Layout
     class_count: int | None
+    has_masks: bool = False
     first_class: ClassBase = 0
     is_suppressed: bool = False  # an object is found by several cells
 
@@ -53,6 +58,8 @@ class YoloHead:
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the best class of each cell that scores enough; several may mean one object."""
         rows = _by_row(outputs[self.output][row], self.layout, input_wh)
+        if self.has_masks:
+            rows = rows[:, :-_MASK_PARTS]
         if rows.shape[1] <= _columns_before_classes(self.layout):
             raise DetectorError(f"{self.layout}: the output is {rows.shape}, which leaves no class")
         with np.errstate(over="ignore", invalid="ignore"):  # of what is no number; left out below
@@ -82,9 +89,8 @@ class YoloHead:
         """Return centre, width and height in pixels of the input."""
         boxes = rows[cells, :4]
         if self.layout == "yolox":
-            return (
-                boxes if _reach(rows) > min(input_wh) / 4 else _from_grid(boxes, cells, len(rows), input_wh)
-            )
+            is_decoded = _reach(rows) > min(input_wh) / 4
+            return boxes if is_decoded else _from_grid(boxes, cells, len(rows), input_wh)
         return boxes if _reach(rows) > 2 else boxes * np.array(input_wh * 2, np.float32)
 
 
@@ -104,59 +110,66 @@ class FinalYoloHead:
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the rows that score enough, best first."""
         rows = outputs[self.output][row]
-        rows = rows[(rows[:, 4] >= score_threshold) & (rows[:, 5] > -0.5) & (rows[:, 5] < _MOST_FINAL)]
+        rows = rows[rows[:, 4] >= score_threshold]
         boxes = rows[:, :4]
         if not np.any(boxes > 2):  # fractions
             boxes = boxes * np.array(input_wh * 2, np.float32)
-        return best_first(boxes, rows[:, 4], np.rint(rows[:, 5]).astype(np.int64))
+        return best_first(boxes, rows[:, 4], rows[:, 5])
 
 
 def yolo_head(layout: Layout, input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> YoloHead | None:
-    """Return the head for one output of that layout.
+    """Return the head for an output of that layout.
 
     Unless it is named, its shape must tell: v5 has three rows a cell; v8 a column each, or rows of 84 (COCO);
     YOLOX rows of any other length.
     """
-    output = _only_output(outputs, is_named)
-    if output is None or (input_wh is None and not is_named):
+    output = _the_output(outputs, is_named)
+    if output is None:
         return None
-    shape = outputs[output]
-    channels = _channels(shape[1:], layout, input_wh)
-    is_by_column = channels is not None and channels == shape[1]
-    class_count = None if channels is None else channels - _columns_before_classes(layout)
-    if class_count is not None and class_count < 1:
+    sides = outputs[output][1:]
+    has_masks = any(len(shape) == 4 and _MASK_PARTS in shape for shape in outputs.values())
+    columns = _columns(sides, layout, input_wh)
+    if columns is None:
+        return YoloHead(output, layout, None, has_masks) if is_named else None
+    class_count = columns - _columns_before_classes(layout) - (_MASK_PARTS if has_masks else 0)
+    is_by_row = columns == sides[1] and sides[0] != columns
+    if class_count < 1 or not (is_named or _tells(layout, is_by_row, class_count)):
         return None
-    if not is_named and (channels is None or not _tells(layout, channels, is_by_column)):
-        return None
-    return YoloHead(output, layout, class_count)
+    return YoloHead(output, layout, class_count, has_masks)
 
 
 def final_yolo_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> FinalYoloHead | None:
-    """Return the head for one output with six numbers a detection."""
-    output = _only_output(outputs, is_named)
+    """Return the head for an output with six numbers a detection."""
+    output = _the_output(outputs, is_named)
     if output is None or outputs[output][2] != 6:
         return None
     is_few = (outputs[output][1] or 0) <= _MOST_FINAL
     return FinalYoloHead(output) if is_few or is_named else None
 
 
-def _only_output(outputs: Shapes, is_named: bool) -> str | None:
-    """Return the output (batch, A, B); beside others it is one only if the user says so."""
+def _the_output(outputs: Shapes, is_named: bool) -> str | None:
+    """Return the only output (batch, A, B).
+
+    Unless the user says so, nothing may be beside it but what masks are made of.
+    """
     fit = [output for output, shape in outputs.items() if len(shape) == 3]
-    return fit[0] if len(fit) == 1 and (is_named or len(outputs) == 1) else None
+    others = [shape for shape in outputs.values() if len(shape) != 3]
+    is_expected = all(len(shape) == 4 and _MASK_PARTS in shape for shape in others)
+    return fit[0] if len(fit) == 1 and (is_named or is_expected) else None
 
 
 def _columns_before_classes(layout: Layout) -> int:
     return 4 if layout == "yolov8" else 5
 
 
-def _tells(layout: Layout, channels: int, is_by_column: bool) -> bool:
+def _tells(layout: Layout, is_by_row: bool, class_count: int) -> bool:
     if layout == "yolov5":
         return True
-    return (layout == "yolov8") == (is_by_column or channels == 84)
+    is_v8 = not is_by_row or class_count + _columns_before_classes(layout) == 84
+    return is_v8 == (layout == "yolov8")
 
 
-def _channels(sides: tuple[int | None, ...], layout: Layout, input_wh: SizeWH | None) -> int | None:
+def _columns(sides: tuple[int | None, ...], layout: Layout, input_wh: SizeWH | None) -> int | None:
     """Return the side of (A, B) that is not the number of rows for this input; None when neither is."""
     counts = _row_counts(layout, input_wh) if input_wh is not None else frozenset()
     by_row, by_column = sides[0] in counts, sides[1] in counts
@@ -179,10 +192,8 @@ def _cells(input_wh: SizeWH, stride: int) -> int:
 
 def _by_row(array: NDArray[np.float32], layout: Layout, input_wh: SizeWH) -> Rows:
     """Return `array` with a row a cell, whichever way it lies; no copy."""
-    channels = _channels(array.shape, layout, input_wh)
-    if channels is None:
-        channels = min(array.shape)
-    return array if array.shape[1] == channels and array.shape[0] != channels else array.T
+    columns = _columns(array.shape, layout, input_wh) or min(array.shape)
+    return array if array.shape[1] == columns != array.shape[0] else array.T
 
 
 def _reach(rows: Rows) -> float:

@@ -7,7 +7,7 @@ without its number before it, and YAML (a list, or words by number; also below `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def read_label_map(path: Path) -> LabelMap:
 
 
 def _parse(text: str, suffix: str) -> LabelMap:
-    if suffix in (".pbtxt", ".pbtext") or re.match(r"\s*(#[^\n]*\n\s*)*item\s*{", text):
+    if suffix in (".pbtxt", ".pbtext") or re.match(r"\s*(#[^\n]*\n\s*)*item\s*:?\s*{", text):
         return _label_map(_pbtxt_items(text), has_numbers=True)
     if suffix in (".yaml", ".yml"):
         names = _yaml_names(text)
@@ -77,7 +77,7 @@ def _parse(text: str, suffix: str) -> LabelMap:
     return _label_map(enumerate(lines), has_numbers=False)
 
 
-def _label_map(pairs: Iterator[tuple[int, str]] | list[tuple[int, str]], has_numbers: bool) -> LabelMap:
+def _label_map(pairs: Iterable[tuple[int, str]], has_numbers: bool) -> LabelMap:
     words: dict[int, str] = {}
     for number, word in pairs:
         if number in words:
@@ -136,12 +136,12 @@ def _yaml_names(text: str) -> list[object] | dict[object, object]:
     return names
 
 
-def _words(names: list[object]) -> list[str]:
+def _words(names: Iterable[object]) -> list[str]:
     return ["" if name is None else str(name) for name in names]
 
 
 def _numbered(names: dict[object, object]) -> list[tuple[int, str]]:
     try:
-        return [(int(str(number)), str(word)) for number, word in names.items()]
+        return list(zip([int(str(number)) for number in names], _words(names.values()), strict=True))
     except ValueError:
         raise ModelError("expected a number before each word, such as `0: person`") from None

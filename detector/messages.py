@@ -62,11 +62,13 @@ class DetectOptions:
 class Setup:
     """The first message: `loader`, itself or its "module:function", returns a detector for each of `models`.
 
-    max_batch: images looked at together, at most. max_wait_s: how long the first of them waits for others.
+    threads: that the runtime uses for one image; the loader is told of several. max_batch: images looked at
+    together, at most. max_wait_s: how long the first of them waits for others.
     """
 
     loader: Loader | str
     models: tuple[Model, ...]
+    threads: int = 1
     max_batch: int = 1
     max_wait_s: float = 0.0
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from types import TracebackType
@@ -17,6 +18,8 @@ from detector.client import PoolClient
 from detector.detections import BGRImage, Detections
 from detector.dispatcher import Dispatcher
 from detector.errors import DetectorError, DetectorTimeout, WorkerLost
+from detector.layout import Layout, Planner
+from detector.machine import usable_cores
 from detector.messages import Loader, Model, Setup, name_of
 from detector.places import Place, WorkerStatus
 from detector.requests import Client
@@ -61,7 +64,8 @@ class DetectorPool:
         self,
         models: Model | Sequence[Model],
         *,
-        workers: int,
+        workers: int | Planner,
+        threads: int = 1,
         loader: Loader | str = "detector:load_detector",
         timeout_s: float = 10.0,
         start_timeout_s: float = 60.0,
@@ -75,6 +79,8 @@ class DetectorPool:
         """Prepare a pool; nothing runs before `start`.
 
         models: names, paths or files, the default first.
+        workers: processes. threads: that the runtime uses in each, passed on to the loader when there are
+            several. A function instead is called first, on the pool's thread, and returns both.
         loader: called with each model in each worker, returns the detector; an importable function, or its
             "module:function".
         timeout_s: for an image in line to get a worker, then for the worker to answer; a worker that does not
@@ -88,7 +94,7 @@ class DetectorPool:
         restarts: how often lost workers are replaced; default: 5 (or all, should there be more) at once, then
             one a minute.
         """
-        if workers < 1:
+        if isinstance(workers, int) and workers < 1:
             raise ValueError(f"workers: got {workers}, expected 1 or more")
         models = (models,) if not isinstance(models, Sequence) or isinstance(models, str) else tuple(models)
         self._models = tuple(name_of(model) for model in models)
@@ -98,14 +104,17 @@ class DetectorPool:
         # Guards all that the parts share, announces its changes. Held for microseconds: images are copied
         # without it.
         self._changed = threading.Condition()
-        self._places = [Place(number, max_batch, max_wait_s) for number in range(1, workers + 1)]
+        self._planner = None if isinstance(workers, int) else workers
+        self._make_place = partial(Place, max_batch=max_batch, batch_wait_s=max_wait_s)
+        count = workers if isinstance(workers, int) else 0
+        self._places = [self._make_place(number) for number in range(1, count + 1)]
         self._dispatcher = Dispatcher(self._places, self._changed, timeout_s, self._wake)
         self._workforce = Workforce(
             self._places,
-            Setup(loader, models, max_batch, max_wait_s),
+            Setup(loader, models, threads, max_batch, max_wait_s),
             devices=devices,
             limits=Limits(timeout_s, start_timeout_s, max_growth_bytes),
-            budget=restarts or RestartBudget(max(5, workers)),
+            budget=restarts or RestartBudget(max(5, count or usable_cores())),
             changed=self._changed,
             on_answer=self._dispatcher.take_answer,
             on_lost=self._dispatcher.take_loss,
@@ -283,6 +292,8 @@ class DetectorPool:
 
     def _run(self) -> None:
         try:
+            if self._planner:
+                self._follow(self._planner(lambda: self._is_closed))
             while not self._is_closed:
                 self._workforce.fill_places()
                 self._listen()
@@ -298,6 +309,11 @@ class DetectorPool:
                 self._refuse(f"the detector pool has ended: {type(exc).__name__}: {exc}")
         finally:
             self._shut_down()
+
+    def _follow(self, layout: Layout) -> None:
+        self._workforce.set_threads(layout.threads)
+        with self._changed:  # the parts share this very list
+            self._places.extend(self._make_place(number) for number in range(1, layout.workers + 1))
 
     def _listen(self) -> None:
         """Wait until there is something to do, and hear the workers that spoke."""

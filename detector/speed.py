@@ -5,29 +5,22 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import count, cycle, islice
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from detector.detections import BGRImage
-from detector.detector import load_detector
+from detector.errors import DetectorError, DetectorTimeout
+from detector.layout import Layout
 from detector.messages import Model
 from detector.pool import DetectorPool
 
 LOAD_WITHIN_S = 60.0
+_ASK_EVERY_S = 0.2
 _WARM_UP = 2  # images a worker; the first loads the input size
-
-
-class Layout(NamedTuple):
-    """Worker processes, and threads that the runtime uses in each."""
-
-    workers: int
-    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +37,21 @@ class Speed:
     memory_bytes: int
 
 
-def measure(model: Model, layout: Layout, images: Sequence[BGRImage], seconds: float) -> Speed:
+def measure(
+    model: Model,
+    layout: Layout,
+    images: Sequence[BGRImage],
+    seconds: float,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Speed:
     """Return the speed of `model` on `images`, which are looked at again and again.
 
-    seconds: of measuring, half of it for `per_s`; loading comes on top.
+    seconds: of measuring, half of it for `per_s`; loading comes on top. is_cancelled: asked now and then.
 
-    Raises DetectorError when the model cannot be loaded or an image fails.
+    Raises DetectorError when the model cannot be loaded, an image fails or it is cancelled.
     """
-    loader = partial(load_detector, threads=layout.threads)
-    with DetectorPool(model, workers=layout.workers, loader=loader) as pool:
-        pool.wait_ready(LOAD_WITHIN_S)
+    with DetectorPool(model, workers=layout.workers, threads=layout.threads) as pool:
+        _wait_ready(pool, is_cancelled)
         _saturate(pool, images, layout.workers, 0.0, at_least=_WARM_UP * layout.workers)
         per_s = _saturate(pool, images, layout.workers, seconds / 2)
         latency_ms = _one_by_one(pool, images, seconds / 2)
@@ -61,17 +59,23 @@ def measure(model: Model, layout: Layout, images: Sequence[BGRImage], seconds: f
     return Speed(layout, per_s, latency_ms, memory_bytes)
 
 
-def layouts(cores: int) -> list[Layout]:
-    """Return the ways to divide `cores`, in powers of two: from one thread each to one worker with all."""
-    threads = [1 << power for power in range(cores.bit_length())]
-    return list(dict.fromkeys(Layout(cores // each, each) for each in threads))
-
-
 def sample_images(size_wh: tuple[int, int]) -> list[BGRImage]:
     """Return four pictures of that size, (H, W, 3) uint8 BGR, of blurred colours."""
     rng = np.random.default_rng(1)
     tiles = rng.integers(0, 256, (4, 9, 16, 3), np.uint8)
     return [np.asarray(cv2.resize(tile, size_wh), np.uint8) for tile in tiles]
+
+
+def _wait_ready(pool: DetectorPool, is_cancelled: Callable[[], bool]) -> None:
+    until = time.monotonic() + LOAD_WITHIN_S
+    while True:
+        try:
+            return pool.wait_ready(_ASK_EVERY_S)
+        except DetectorTimeout:
+            if time.monotonic() >= until:
+                raise
+        if is_cancelled():
+            raise DetectorError("the measurement was cancelled")
 
 
 def _saturate(

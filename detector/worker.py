@@ -16,7 +16,8 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 
 from detector.batches import collect, groups, look_at
@@ -73,7 +74,10 @@ def _serve(owner: Connection, slots: Sequence[SlotReader]) -> None:
 def _load_all(setup: Setup) -> Mapping[str, ImageDetector] | DetectorError:
     try:
         loader = _import_loader(setup.loader) if isinstance(setup.loader, str) else setup.loader
-        return {name_of(model): loader(model) for model in setup.models}
+        load: Callable[..., ImageDetector] = loader
+        if setup.threads > 1:
+            load = partial(load, threads=setup.threads)
+        return {name_of(model): load(model) for model in setup.models}
     except Exception as exc:  # a loader runs foreign code: whatever it raises is its answer
         return _as_ours(exc)
 

@@ -6,7 +6,7 @@ import logging
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition
 
 from detector.errors import DetectorError, DetectorTimeout, WorkerLost
@@ -65,7 +65,7 @@ class Workforce:
         self.fault: DetectorError | None = None
         self.is_degraded = False
         self.has_news = False
-        self._setup = pickle.dumps(setup)
+        self._setup = setup
         self._devices = devices
         self._limits = limits
         self._budget = budget
@@ -73,6 +73,10 @@ class Workforce:
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._ended: list[WorkerProcess] = []  # given up or on their way out, to be collected
+
+    def set_threads(self, threads: int) -> None:
+        """Let workers that are started from now on use so many threads."""
+        self._setup = replace(self._setup, threads=threads)
 
     def fill_places(self) -> None:
         """Start what is missing, as often as the budget allows."""
@@ -92,7 +96,7 @@ class Workforce:
         self.has_news = True
         device = self._devices[(place.number - 1) % len(self._devices)] if self._devices else None
         try:
-            process = WorkerProcess(place.number, self._setup, slots=place.slots, device=device)
+            process = WorkerProcess(place.number, pickle.dumps(self._setup), slots=place.slots, device=device)
         except DetectorError as exc:
             self._report(exc)
             return

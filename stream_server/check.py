@@ -47,6 +47,9 @@ def check_detector(config: Config) -> dict[str, dict[int, str]]:
             continue
         known = labels[config.detector.file(camera.detect.model).name]
         _check_classes(f"cameras.{name}.detect.classes", camera.detect.classes, known)
+        _check_classes(
+            f"cameras.{name}.detect.score_thresholds", tuple(camera.detect.score_thresholds), known
+        )
     return labels
 
 

@@ -45,7 +45,7 @@ class MotionGate:
         self._has_objects = False
 
     def opens(self, picture: Picture, captured_at: float) -> bool:
-        """Whether to analyse this picture: something moves, did so a moment ago, or a refresh is due.
+        """Whether to analyse this picture: something moves or has since the last one, or a refresh is due.
 
         captured_at: seconds, more than at the last call. Takes 0.1 to 0.25 ms for 1280x720, 0.7 for a JPEG.
 
@@ -54,10 +54,11 @@ class MotionGate:
         if self._is_moving(small_grey(picture), captured_at):
             self._moved_at = captured_at
         is_refresh = self._has_objects and captured_at - self._analysed_at >= self._config.refresh_s
-        return is_refresh or captured_at - self._moved_at <= HOLD_S
+        is_missed = self._analysed_at < self._moved_at  # nobody has had time for it
+        return is_refresh or is_missed or captured_at - self._moved_at <= HOLD_S
 
     def learn(self, boxes: NDArray[np.float32], size_wh: tuple[int, int], captured_at: float) -> None:
-        """Take in where objects are in an analysed picture: boxes (N, 4) in pixels of its `size_wh`.
+        """Take in where objects are in the picture analysed last: boxes (N, 4) in pixels of its `size_wh`.
 
         As long as there are any, still pictures are analysed now and then. Objects that move are not taken
         for flicker, however often they pass.

@@ -67,6 +67,10 @@ def test_version_is_told() -> None:
             ["--set", "cameras.demo.detect.classes=[dgo]"],
             "cameras.demo.detect.classes: the model knows no class 'dgo'; did you mean 'dog'?",
         ),
+        (
+            ["--set", "cameras.demo.detect.score_thresholds={dgo: 0.5}"],
+            "cameras.demo.detect.score_thresholds: the model knows no class 'dgo'; did you mean 'dog'?",
+        ),
         (["--port", "99999"], "server.port: got 99999, expected 0 to 65535"),
         (["--set", "server.prot=1"], "server.prot: unknown key; did you mean port?"),
         (["--source", "exec:ls"], "cameras.camera.source: got 'exec:ls', the scheme 'exec:' is not allowed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
@@ -12,17 +12,18 @@ from functools import partial
 from detector.detections import BGRImage, Detections
 from detector.detector import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD
 from detector.errors import DetectorBusy, DetectorError
+from detector.messages import DetectOptions
 from detector.pool import DetectorPool
-from detector.worker import DetectOptions
 from stream_server.config import DetectConfig
 from stream_server.errors import ImageError
 from stream_server.frames import Frame
 from stream_server.motion import MotionGate
-from stream_server.rates import RateMeter, Throttle
+from stream_server.rates import RateMeter
 from stream_server.regions import Regions, Thresholds
 from stream_server.telemetry import Counters, Stopwatch
 from stream_server.tiles import Gathering, Tile, cut_out, merge, split
 from stream_server.tracking import Tracker
+from stream_server.turns import Turns
 
 UNSURE = 0.5
 """Objects already followed are looked for down to this share of the threshold (ByteTrack's second stage)."""
@@ -61,25 +62,28 @@ class Analyst:
         config: DetectConfig,
         options: DetectOptions,
         *,
+        name: str,
+        model: str,
         image_of: Callable[[Frame], BGRImage],
         counters: Counters,
         stopwatch: Stopwatch,
         wake: Callable[[], None],
     ) -> None:
-        """image_of: returns a frame's pixels or raises ImageError.
+        """name: of the camera. model: one of the pool's, by name.
 
-        wake: called, on any thread, when `collect` has something to do.
+        image_of: returns a frame's pixels or raises ImageError.
+        wake: called, on any thread, when `collect` has something to do or a frame may be offered.
         """
         self.latest: Analysis | None = None
         self.rate = RateMeter()
-        self._pool = pool
+        self._labels = partial(pool.labels_of, model)
+        self._model = model
         self._options = options
         self._image_of = image_of
         self._counters = counters
         self._stopwatch = stopwatch
         self._wake = wake
-        self._throttle = Throttle(config.fps)
-        self._taken = 0
+        self._moved = 0
         self._in_flight = 0
         self._finished: deque[_Answer] = deque()
         asked = options.score_threshold
@@ -89,32 +93,42 @@ class Analyst:
         )
         self._gate = MotionGate(config.motion, self._regions) if config.motion.gate else None
         self._grid = config.grid
+        columns, rows = config.grid
+        self._client = pool.client(
+            f"camera {name}", weight=config.weight, max_waiting=columns * rows + 1, on_call=wake
+        )
+        self._turns = Turns(self._client, config, counters, stopwatch)
         self._tracker = Tracker()
         self._tracked_wh = (0, 0)
         self._found = Detections.none()
         self._analysed_at = float("-inf")
 
     def offer(self, frame: Frame) -> None:
-        """Have `frame` looked at if it is time and somebody has time for it; it is never waited with.
+        """Have `frame`, the newest, looked at if it is time and this camera's turn.
 
-        Of a still frame the last answer is repeated.
+        A frame waits for its turn until there is a newer one, or it is too old. It is decoded when it has
+        its turn. Of a still frame the last answer is repeated.
         """
-        if not self._is_due(frame):
+        if not self._turns.is_due(frame):
             return
         try:
             if self._is_still(frame):
-                self._take(frame)
+                self._turns.skip(frame)
                 self._repeat(frame)
-            elif self._pool.idle_workers:
-                self._take(frame)
+            elif self._turns.has_come(frame):
+                self._turns.take(frame)
                 self._submit(frame)
         except ImageError:
-            self._take(frame)
+            self._turns.skip(frame)
             self._counters.decode_errors += 1
         except DetectorBusy:
             pass
         except DetectorError:
             self._counters.detector_errors += 1
+
+    def close(self) -> None:
+        """Offer no more frames."""
+        self._client.close()
 
     def collect(self) -> Iterator[Analysis]:
         """Take in the answers that came since last time, and yield what they say."""
@@ -130,6 +144,11 @@ class Analyst:
             else:
                 yield from self._take_in(answer, found)
 
+    @property
+    def labels(self) -> Mapping[int, str]:
+        """The names of the class ids; empty before the detector is ready."""
+        return self._labels()
+
     def boxes_at(self, captured_at: float) -> Detections:
         """Return what is followed, carried to the time of a frame."""
         return self._tracker.at(captured_at)
@@ -140,18 +159,12 @@ class Analyst:
 
     # Which frames are looked at.
 
-    def _is_due(self, frame: Frame) -> bool:
-        return frame.sequence > self._taken and self._throttle.is_due(frame.captured_at)
-
-    def _take(self, frame: Frame) -> None:
-        """Count `frame`: neither it nor what follows too soon is offered again."""
-        if frame.sequence > self._taken:
-            self._throttle.take(frame.captured_at)
-            self._taken = frame.sequence
-
     def _is_still(self, frame: Frame) -> bool:
         """Whether `frame`, new and due, is not worth the detector's time."""
-        if self._gate is None or self._gate.opens(frame.picture, frame.captured_at):
+        if self._gate is None or frame.sequence == self._moved:
+            return False  # it has been asked about already, and waits for its turn
+        if self._gate.opens(frame.picture, frame.captured_at):
+            self._moved = frame.sequence
             return False
         return frame.size_wh == self._tracked_wh
 
@@ -168,7 +181,7 @@ class Analyst:
         answers: list[Future[Detections]] = []
         try:
             for tile in tiles:
-                answers.append(self._submit_tile(cut_out(image, tile), may_wait=bool(answers)))
+                answers.append(self._submit_tile(cut_out(image, tile), self._turns.seconds_left(frame)))
         except DetectorError:
             for answer in answers:
                 answer.cancel()
@@ -176,14 +189,15 @@ class Analyst:
         self._in_flight += 1
         Gathering(answers, partial(self._finish, frame, tiles))
 
-    def _submit_tile(self, image: BGRImage, may_wait: bool) -> Future[Detections]:
-        return self._pool.submit(
+    def _submit_tile(self, image: BGRImage, timeout_s: float) -> Future[Detections]:
+        return self._client.submit(
             image,
+            model=self._model,
             score_threshold=UNSURE * self._thresholds.lowest,
             iou_threshold=self._options.iou_threshold,
             classes=self._options.classes,
             max_detections=self._options.max_detections,
-            may_wait=may_wait,
+            timeout_s=timeout_s,
         )
 
     def _finish(self, frame: Frame, tiles: list[Tile], gathering: Gathering) -> None:
@@ -219,7 +233,7 @@ class Analyst:
     def _follow(self, frame: Frame, found: Detections) -> Detections:
         """Return, with ids, what counts for this camera of what was found in `frame`."""
         found = self._regions.keep(found, frame.size_wh)
-        thresholds = self._thresholds.of(found.class_ids, self._pool.labels)
+        thresholds = self._thresholds.of(found.class_ids, self.labels)
         is_near = found.scores >= UNSURE * thresholds
         return self._tracker.update(found[is_near], frame.captured_at, thresholds[is_near])
 
@@ -227,5 +241,6 @@ class Analyst:
         frame = analysis.frame
         if self._gate:
             self._gate.learn(analysis.detections.boxes, frame.size_wh, frame.captured_at)
+        self._counters.analysed += 1
         self.rate.tick()
         self._stopwatch.took("detect", analysis.latency_s)

@@ -215,6 +215,15 @@ class DetectConfig(_Model):
     enabled: bool = Field(True, description="Look for objects at all.")
     model: str | None = Field(None, description="Model for this camera; default: the detector's.")
     fps: float = Field(5, gt=0, le=120, description="Frames analysed per second, at most.")
+    weight: float = Field(
+        1,
+        ge=0.01,
+        le=100,
+        description="Share of the detector, compared with other cameras', when all want more than there is.",
+    )
+    max_age_s: float = Field(
+        5, gt=0, le=60, description="Seconds after which a frame that had no turn is not analysed any more."
+    )
     score_threshold: float | None = Field(
         None, ge=0, le=1, description="Least score; default: the detector's."
     )
@@ -431,6 +440,15 @@ class DetectorConfig(_Model):
     max_detections: int = Field(100, ge=1, le=1000, description="Most objects reported per frame.")
     timeout_s: float = Field(
         10, gt=0, le=300, description="Seconds for one image until its worker is replaced."
+    )
+    max_batch: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Pictures a worker looks at together, at most; more than 1 pays off on a GPU only.",
+    )
+    max_wait_ms: float = Field(
+        5, ge=0, le=100, description="Milliseconds for which the first picture of several waits for others."
     )
 
     @field_validator("workers", "threads", mode="before")

@@ -45,6 +45,7 @@ class Engine:
                 open_source,
                 pool=self.pool,
                 options=self._detect_options(camera),
+                model=self._model_name(camera),
                 stopwatch=self.telemetry.stopwatch(name),
                 on_publish=self.fanout.notify,
             )
@@ -167,13 +168,16 @@ class Engine:
         count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
         if count == 0 or not any(camera.detect.enabled for camera in config.cameras.values()):
             return None
-        pool = DetectorPool(config.detector.model, workers=count, timeout_s=config.detector.timeout_s)
-        pool.add_listener(self._wake_pipelines)
-        return pool
+        return DetectorPool(
+            config.model_files(),
+            workers=count,
+            timeout_s=config.detector.timeout_s,
+            max_batch=config.detector.max_batch,
+            max_wait_s=config.detector.max_wait_ms / 1000,
+        )
 
-    def _wake_pipelines(self) -> None:
-        for pipeline in self.pipelines.values():
-            pipeline.wake()
+    def _model_name(self, camera: CameraConfig) -> str | None:
+        return self.config.detector.file(camera.detect.model).name if self.pool else None
 
     def _detect_options(self, camera: CameraConfig) -> DetectOptions:
         ours, default = camera.detect, self.config.detector

@@ -57,12 +57,13 @@ class Pipeline:
         *,
         pool: DetectorPool | None,
         options: DetectOptions,
+        model: str | None = None,
         stopwatch: Stopwatch,
         on_publish: Callable[[Stream], None] = lambda stream: None,
     ) -> None:
         """Prepare it all; `start` begins.
 
-        pool: None for no detection, whatever the config says.
+        pool: None for no detection, whatever the config says. model: one of its, by name; default: its first.
         on_publish: called with a stream that has a new frame or has ended; must be quick.
         """
         self.name = name
@@ -75,6 +76,7 @@ class Pipeline:
         self._stopwatch = stopwatch
         self.governor = Governor(time.monotonic())
         self._pool = pool if config.detect.enabled else None
+        self._model = model
         self._analyst = self._make_analyst(self._pool, options) if self._pool else None
         self._seen = 0
         self._message_at = float("-inf")
@@ -102,10 +104,6 @@ class Pipeline:
             log.warning("camera %s: its pipeline did not end within %.0f s", self.name, timeout_s)
         self.camera.join(max(0.0, until - time.monotonic()))
 
-    def wake(self) -> None:
-        """Look again at what there is to do: a detector worker became free."""
-        self._wake.set()
-
     @property
     def is_alive(self) -> bool:
         """Whether the thread that carries frames runs."""
@@ -119,7 +117,7 @@ class Pipeline:
     @property
     def labels(self) -> Mapping[int, str]:
         """The names of the class ids; empty without a detector or before it is ready."""
-        return self._pool.labels if self._pool else {}
+        return self._analyst.labels if self._analyst else {}
 
     @property
     def analysis(self) -> Analysis | None:
@@ -143,6 +141,8 @@ class Pipeline:
             pool,
             self.config.detect,
             options,
+            name=self.name,
+            model=self._model or pool.models[0],
             image_of=self._image,
             counters=self.counters,
             stopwatch=self._stopwatch,
@@ -150,6 +150,13 @@ class Pipeline:
         )
 
     def _run(self) -> None:
+        try:
+            self._run_until_stopped()
+        finally:
+            if self._analyst:
+                self._analyst.close()
+
+    def _run_until_stopped(self) -> None:
         while not self._stop.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()

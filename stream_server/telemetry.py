@@ -10,22 +10,28 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Histogram
 
-Stage = Literal["capture", "decode", "detect", "draw", "encode", "send"]
-"""capture: from the picture's arrival until the pipeline takes it up; detect: from there to its detections;
+Stage = Literal["capture", "decode", "turn", "detect", "draw", "encode", "send"]
+"""capture: from the picture's arrival until the pipeline takes it up; turn: from wanting a frame analysed
+until a worker is free for the camera; detect: from there to its detections;
 decode, draw, encode: the calls; send: from the encoded frame until all viewers that were ready have it."""
 
-STAGES: tuple[Stage, ...] = ("capture", "decode", "detect", "draw", "encode", "send")
+STAGES: tuple[Stage, ...] = ("capture", "decode", "turn", "detect", "draw", "encode", "send")
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 @dataclass
 class Counters:
-    """What a camera's pipeline did since it started."""
+    """What a camera's pipeline did since it started.
+
+    skipped: frames that were to be analysed, and had no turn at the detector.
+    """
 
     seen: int = 0
     dropped: int = 0
     still: int = 0
+    analysed: int = 0
+    skipped: int = 0
     drawn: int = 0
     encoded: int = 0
     passed_through: int = 0

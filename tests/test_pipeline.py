@@ -40,8 +40,6 @@ def running(source: ScriptedSource, pool: DetectorPool | None = None, **config: 
         options=DetectOptions(score_threshold=0),  # the scripted detector then answers with score 1
         stopwatch=Telemetry().stopwatch("front"),
     )
-    if pool:
-        pool.add_listener(pipeline.wake)
     pipeline.start()
     try:
         yield pipeline

@@ -9,11 +9,12 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 from detector.catalog import find_model
 from detector.checksums import sha256_of
 from detector.errors import DetectorError
-from detector.layout import Layout, layouts
+from detector.layout import Layout, Planner, layouts
 from detector.machine import available_memory_bytes, describe, usable_cores
 from detector.messages import Model
 from detector.speed import Speed, measure, sample_images
@@ -58,6 +59,26 @@ def best_layout(
             logger.warning("cannot measure how fast the model is here: %s", exc)
         return Layout(cores, 1)
     return known
+
+
+def layout_for(
+    model: Model, workers: int | Literal["auto"], threads: int | Literal["auto"]
+) -> Layout | Planner:
+    """Return the layout that is asked for, or what finds out the best where both numbers are open.
+
+    One number alone leaves the other what the cores are enough for.
+    """
+    cores = usable_cores()
+    match workers, threads:
+        case "auto", "auto":
+            return lambda is_cancelled: best_layout(model, is_cancelled=is_cancelled)
+        case "auto", int():
+            return Layout(max(1, cores // threads), threads)
+        case int(), "auto":
+            return Layout(workers, max(1, cores // max(1, workers)))
+        case int(), int():
+            return Layout(workers, threads)
+    raise ValueError(f"workers: {workers!r}, threads: {threads!r}")
 
 
 def choose(speeds: Iterable[Speed]) -> Layout:

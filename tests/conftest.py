@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from detector.machine import usable_cores
 from tests.browser import browser, page
 from tests.leaks import children
 
 __all__ = ["browser", "page"]
 
 SETTLE_WITHIN_S = 5.0
+
+# No server that a test starts is to measure for seconds how many workers are best.
+os.environ.setdefault("STREAM_SERVER_LAYOUT", f"{usable_cores()}x1")
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ class Row(NamedTuple):
     remote_port: int
     state: int
     unsent_bytes: int
+    unread_bytes: int
     inode: int
 
 
@@ -24,8 +25,8 @@ def sockets(port: int) -> list[Row]:
         _, local, remote, state, queues, *rest = line.split()
         if local.endswith(f":{port:04X}"):
             remote_port = int(remote.partition(":")[2], 16)
-            unsent = int(queues.partition(":")[0], 16)
-            rows.append(Row(remote_port, int(state, 16), unsent, int(rest[4])))
+            unsent, unread = (int(size, 16) for size in queues.split(":"))
+            rows.append(Row(remote_port, int(state, 16), unsent, unread, int(rest[4])))
     return rows
 
 
@@ -37,3 +38,8 @@ def held_connections(port: int) -> int:
 def unsent_bytes(server_port: int, viewer_port: int) -> int:
     """Return how much the kernel holds of what the server sent to a viewer."""
     return sum(row.unsent_bytes for row in sockets(server_port) if row.remote_port == viewer_port)
+
+
+def unread_bytes(server_port: int, viewer_port: int) -> int:
+    """Return how much of what a viewer sent the server has not taken yet."""
+    return sum(row.unread_bytes for row in sockets(server_port) if row.remote_port == viewer_port)

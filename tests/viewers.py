@@ -92,6 +92,7 @@ class Viewer:
 
     status, headers: of the answer, header names in lower case; read when the answer is first looked at.
     receive_bytes: size of the socket's receive buffer, for a viewer that is to fill up soon.
+    host, sock: where the server is, and the socket to reach it by, if not from this machine to itself.
     """
 
     def __init__(
@@ -101,13 +102,15 @@ class Viewer:
         *,
         version: str = "1.1",
         receive_bytes: int | None = None,
+        host: str = "127.0.0.1",
+        sock: socket.socket | None = None,
     ) -> None:
-        self.sock = socket.socket()
+        self.sock = sock or socket.socket()
         if receive_bytes is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.sock.settimeout(10)
-        self.sock.connect(("127.0.0.1", port))
-        self.sock.sendall(f"GET {path} HTTP/{version}\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        self.sock.connect((host, port))
+        self.sock.sendall(f"GET {path} HTTP/{version}\r\nHost: {host}:{port}\r\n\r\n".encode())
         self.parser = StrictParser()
         self.parts: list[Part] = []
         self.arrived_at: list[float] = []
@@ -185,6 +188,29 @@ def read_all(viewers: Sequence[Viewer], parts: int) -> None:
                     selector.unregister(viewer.sock)
                     waiting.discard(viewer)
     assert not waiting, f"{len(waiting)} viewers of {len(viewers)} wait still"
+
+
+def read_for(viewers: Sequence[Viewer], seconds: float) -> tuple[float, float]:
+    """Read all viewers side by side for so long; return when that began and ended."""
+    began_at = time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        for viewer in viewers:
+            selector.register(viewer.sock, selectors.EVENT_READ, viewer)
+        while time.monotonic() < began_at + seconds:
+            for viewer in _readable(selector):
+                viewer.read_some()
+                assert not viewer.has_ended
+    return began_at, time.monotonic()
+
+
+def slowest_fps(viewers: Sequence[Viewer], began_at: float, ended_at: float) -> float:
+    """Return how many different frames per second reached the viewer to whom fewest came meanwhile."""
+    counts = []
+    for viewer in viewers:
+        arrivals = zip(viewer.parts, viewer.arrived_at, strict=True)
+        times = {part["X-Timestamp"] for part, at in arrivals if began_at <= at <= ended_at}
+        counts.append(len(times))
+    return min(counts) / (ended_at - began_at)
 
 
 def _is_done(viewer: Viewer, parts: int) -> bool:

@@ -1,4 +1,4 @@
-"""The network of the default model in TensorFlow, rebuilt from the `.tflite` file, to be saved in other forms."""
+"""The default model in TensorFlow, rebuilt from its `.tflite` file, to be saved in other forms."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def _apply(name: str, options: Any, inputs: list[Any]) -> Any:
             x = tf.nn.conv2d(x, kernel.transpose(1, 2, 3, 0), steps, padding) + bias
         case "DEPTHWISE_CONV_2D", [x, kernel, bias]:
             steps = (1, options.strideH, options.strideW, 1)
-            x = tf.nn.depthwise_conv2d(x, kernel.transpose(1, 2, 3, 0), steps, _PADDING[options.padding]) + bias
+            x = (
+                tf.nn.depthwise_conv2d(x, kernel.transpose(1, 2, 3, 0), steps, _PADDING[options.padding])
+                + bias
+            )
         case "HARD_SWISH", [x]:
             return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
         case "ADD", [x, y]:
@@ -82,7 +85,10 @@ def _apply(name: str, options: Any, inputs: list[Any]) -> Any:
             return tf.reduce_mean(x, axes, keepdims=options.keepDims)
         case "RESIZE_BILINEAR", [x, size]:
             return tf.raw_ops.ResizeBilinear(
-                images=x, size=size, align_corners=options.alignCorners, half_pixel_centers=options.halfPixelCenters
+                images=x,
+                size=size,
+                align_corners=options.alignCorners,
+                half_pixel_centers=options.halfPixelCenters,
             )
         case "CONCATENATION", parts:
             return tf.concat(parts, options.axis)
@@ -132,7 +138,7 @@ def detect_as_od_api(image: Any) -> dict[str, Any]:
 
 
 def save_as_saved_model(path: Path) -> Path:
-    """Write the default model as the Object Detection API exports: `input_tensor`, any size; return `path`."""
+    """Write the default model as the Object Detection API exports it, for any size, and return `path`."""
     tf = tensorflow()
     module = tf.Module()
     spec = tf.TensorSpec((1, None, None, 3), tf.uint8, name="input_tensor")

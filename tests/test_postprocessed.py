@@ -172,7 +172,7 @@ def test_tflite_outputs_are_told_in_every_order(
 
 
 @pytest.mark.parametrize("names", [TF1, TF2, SIGNATURE, OLD_TF2], ids=["TF1", "TF2", "signature", "old TF2"])
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0)])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0), (1, 2, 0, 3)])
 def test_names_tell_scores_from_classes_where_values_do_not(
     names: tuple[str, ...], order: tuple[int, ...]
 ) -> None:

@@ -111,7 +111,7 @@ def _names(text: str) -> dict[int, str] | None:
     except ValueError:
         fields = ast.literal_eval(text)
     names = fields["names"]
-    pairs = enumerate(names) if isinstance(names, list) else names.items()
+    pairs = enumerate(names) if isinstance(names, list) else dict(names).items()
     return {int(number): str(word) for number, word in pairs}
 
 

@@ -16,7 +16,7 @@ from detector.checksums import sha256_of
 from detector.errors import DetectorError
 from detector.layout import Layout, Planner, layouts
 from detector.machine import available_memory_bytes, describe, usable_cores
-from detector.messages import Model
+from detector.messages import Model, name_of
 from detector.speed import Speed, measure, sample_images
 
 logger = logging.getLogger(__name__)
@@ -51,9 +51,10 @@ def best_layout(
         key = _key(model, cores)
         known = _cached(key)
         if known is None:
+            logger.info("measuring how many detector workers are best here, this once")
             known = choose(_measure(model, cores, is_cancelled))
             _cache(key, known)
-            logger.info("%s: %d workers of %d threads are best here", model, *known)
+            logger.info("%s: %d workers of %d threads are best here", name_of(model), *known)
     except DetectorError as exc:
         if not is_cancelled():
             logger.warning("cannot measure how fast the model is here: %s", exc)
@@ -61,24 +62,22 @@ def best_layout(
     return known
 
 
-def layout_for(
-    model: Model, workers: int | Literal["auto"], threads: int | Literal["auto"]
-) -> Layout | Planner:
-    """Return the layout that is asked for, or what finds out the best where both numbers are open.
+def planner_for(model: Model, workers: int | Literal["auto"], threads: int | Literal["auto"]) -> Planner:
+    """Return what finds out the layout: the best where both numbers are open, else the given ones.
 
     One number alone leaves the other what the cores are enough for.
     """
-    cores = usable_cores()
-    match workers, threads:
-        case "auto", "auto":
-            return lambda is_cancelled: best_layout(model, is_cancelled=is_cancelled)
-        case "auto", int():
+
+    def plan(is_cancelled: Callable[[], bool]) -> Layout:
+        if workers == "auto" and threads == "auto":
+            return best_layout(model, is_cancelled=is_cancelled)
+        cores = usable_cores()
+        if workers == "auto":
+            assert threads != "auto"
             return Layout(max(1, cores // threads), threads)
-        case int(), "auto":
-            return Layout(workers, max(1, cores // max(1, workers)))
-        case int(), int():
-            return Layout(workers, threads)
-    raise ValueError(f"workers: {workers!r}, threads: {threads!r}")
+        return Layout(workers, max(1, cores // workers) if threads == "auto" else threads)
+
+    return plan
 
 
 def choose(speeds: Iterable[Speed]) -> Layout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from types import TracebackType
 
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from detector.tuning import planner_for
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
 from stream_server.fanout import Fanout
@@ -164,20 +164,20 @@ class Engine:
                     log.exception("camera %s: could not be checked", pipeline.name)
 
     def _make_pool(self, config: Config) -> DetectorPool | None:
-        workers = config.detector.workers
-        count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
-        if count == 0 or not any(camera.detect.enabled for camera in config.cameras.values()):
+        files = config.model_files()
+        if not files:
             return None
         return DetectorPool(
-            config.model_files(),
-            workers=count,
+            files,
+            workers=planner_for(files[0], config.detector.workers, config.detector.threads),
             timeout_s=config.detector.timeout_s,
             max_batch=config.detector.max_batch,
             max_wait_s=config.detector.max_wait_ms / 1000,
         )
 
     def _model_name(self, camera: CameraConfig) -> str | None:
-        return self.config.detector.file(camera.detect.model).name if self.pool else None
+        is_needed = self.pool and camera.detect.enabled
+        return self.config.detector.file(camera.detect.model).name if is_needed else None
 
     def _detect_options(self, camera: CameraConfig) -> DetectOptions:
         ours, default = camera.detect, self.config.detector

@@ -18,8 +18,12 @@ from detector.errors import DetectorError
 from detector.layout import Layout, layouts
 from detector.pool import DetectorPool
 from detector.speed import Speed, measure, sample_images
-from detector.tuning import best_layout, choose, layout_for
+from detector.tuning import best_layout, choose, planner_for
+from stream_server.config import Config
+from stream_server.engine import Engine
+from stream_server.streams import Variant
 from tests.fakes import load_scripted, scripted_image
+from tests.leaks import wait_until
 
 SMALL = find_model("centernet-mobilenetv3-320")
 RATES = {Layout(4, 1): 40.0, Layout(2, 2): 33.0, Layout(1, 4): 25.0, Layout(2, 1): 20.0, Layout(1, 2): 12.0}
@@ -162,13 +166,12 @@ def test_given_numbers_are_used(
     monkeypatch: pytest.MonkeyPatch, workers: Any, threads: Any, expected: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(tuning, "usable_cores", lambda: 8)
-    assert layout_for(SMALL, workers, threads) == expected
+    assert planner_for(SMALL, workers, threads)(lambda: False) == expected
 
 
 def test_open_numbers_are_found_out_when_asked(measured: Measurements) -> None:
-    planner = layout_for(SMALL, "auto", "auto")
+    planner = planner_for(SMALL, "auto", "auto")
     assert not measured
-    assert callable(planner)
     assert planner(lambda: False) == best_layout(SMALL)
 
 
@@ -230,3 +233,26 @@ def test_pool_whose_planner_fails_says_so() -> None:
         pytest.raises(DetectorError, match="the detector pool has ended: ZeroDivisionError: bug"),
     ):
         pool.wait_ready(5)
+
+
+def test_first_picture_does_not_wait_for_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow_answer(model: object, *, is_cancelled: Any) -> Layout:
+        asked.set()
+        go_on.wait(20)
+        return Layout(1, 1)
+
+    monkeypatch.setattr(tuning, "best_layout", slow_answer)
+    camera = {"source": "demo:", "width": 320, "height": 180}
+    config = Config.parse({"cameras": {"demo": camera}, "detector": {"model": SMALL.name}})
+    with Engine(config) as engine:
+        assert asked.wait(5)
+        with engine.watch("demo", Variant(), 30) as viewer:
+            shown = viewer.stream.frames
+            assert wait_until(lambda: shown.item is not None and not shown.item.is_message, 5)
+            assert engine.troubles() == ["detector: the model is being loaded"]
+            go_on.set()
+            assert engine.pool is not None
+            engine.pool.wait_ready(20)
+            assert engine.troubles() == []

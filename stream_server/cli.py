@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import SecretStr
 
 import stream_server
 from detector.errors import DetectorError
+from stream_server.accounts.command import token, user
 from stream_server.check import check_camera, check_detector
-from stream_server.config import CameraConfig, Config, DetectorConfig
+from stream_server.config import CameraConfig, Config, DetectorConfig, database_of
 from stream_server.errors import ConfigError, ImageError, StreamServerError
 from stream_server.models.command import models
 from stream_server.secrets import redact
@@ -33,7 +35,8 @@ def command() -> None:
     """Live MJPEG video streaming server with TensorFlow object detection."""
 
 
-command.add_command(models)
+for group in (models, user, token):
+    command.add_command(group)
 
 
 def _one_line_errors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,7 +94,9 @@ def _load_config(
             name: _camera(source, username, password_env) for name, source in zip(names, sources, strict=True)
         }
     extra = (f"detector.model={model}",) if model else ()
-    return Config.load(config_file, (*overrides, *extra), **sections)
+    config = Config.load(config_file, (*overrides, *extra), **sections)
+    auth = config.auth.model_copy(update={"database": SecretStr(database_of(config, config_file))})
+    return config.model_copy(update={"auth": auth})
 
 
 def _camera(source: str, username: str | None, password_env: str | None) -> dict[str, object]:

@@ -82,7 +82,16 @@ def _read_secret(value: object) -> object:
     return value
 
 
+def _read_database(value: object) -> object:
+    """Return the address of a database, whose password is to be shown nowhere."""
+    address = _read_secret(value)
+    if isinstance(address, str):
+        secrets.register_address(address)
+    return address
+
+
 Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
+DatabaseURL = Annotated[SecretStr, BeforeValidator(_read_database)]
 
 
 class SourceConfig(_Model):
@@ -294,6 +303,9 @@ class ServerConfig(_Model):
         ge=1,
         description="The same for each client address; all behind a proxy that is not trusted share one.",
     )
+    max_viewers_per_token: int | None = Field(
+        None, ge=1, description="The same for each token, and for each browser that is logged in."
+    )
     max_websockets: int = Field(
         16, ge=1, le=256, description="WebSockets open at once, each with a thread of its own; more get 503."
     )
@@ -318,6 +330,30 @@ class ServerConfig(_Model):
         description="Addresses or networks of proxies that may say, in `X-Forwarded-…` headers, who asks and "
         "for what, e.g. `[127.0.0.1, 10.0.0.0/8]`.",
     )
+
+
+class AuthConfig(_Model):
+    """Who may ask."""
+
+    open: bool = Field(
+        False,
+        description="Ask nobody who they are, wherever they are. Without it, all have to say so as soon as "
+        "there is a user or a token; before that, a server that others can reach does not start.",
+    )
+    session_hours: float = Field(168, gt=0, le=8760, description="Hours until a browser has to log in again.")
+    database: DatabaseURL | None = Field(
+        None,
+        description="Where users and tokens are kept: an SQLAlchemy URL, also as `{env: NAME}` or "
+        "`{file: PATH}`. Default: `data/accounts.db` beside the configuration file, or where you are.",
+    )
+
+
+def database_of(config: Config, config_file: Path | None) -> str:
+    """Return the address of the database of accounts."""
+    if config.auth.database:
+        return config.auth.database.get_secret_value()
+    folder = config_file.absolute().parent if config_file else Path.cwd()
+    return f"sqlite:///{folder / 'data' / 'accounts.db'}"
 
 
 def _check_model_name(name: object) -> str:
@@ -471,6 +507,7 @@ class Config(_Model):
     """Everything a run needs to know."""
 
     server: ServerConfig = Field(default_factory=ServerConfig)
+    auth: AuthConfig = Field(default_factory=AuthConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     cameras: dict[CameraName, CameraConfig] = Field(default_factory=dict)
 
@@ -561,7 +598,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{path}: expected the sections server, detector and cameras, got {type(data).__name__}"
+            f"{path}: expected the sections server, auth, detector and cameras, got {type(data).__name__}"
         )
     return data
 
@@ -589,7 +626,7 @@ def _read_value(text: str) -> object:
     return text if is_section else value
 
 
-_SECRET_KEYS = frozenset({"password", "username"})
+_SECRET_KEYS = frozenset({"password", "username", "database"})
 _RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 _KINDS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),

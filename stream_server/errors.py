@@ -37,3 +37,7 @@ class EncodeError(StreamServerError):
 
 class LimitError(StreamServerError):
     """A limit of the server is reached; try again later."""
+
+
+class AccountsError(StreamServerError):
+    """A user or token is not as asked for, or the database of accounts cannot be used."""

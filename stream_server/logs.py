@@ -13,5 +13,5 @@ def set_up(verbose: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    for noisy in ("urllib3", "libav", "asyncio"):
+    for noisy in ("urllib3", "libav", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -25,6 +25,8 @@ COMMAND = (sys.executable, "-m", "stream_server")
 END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """Before a command: a server must not outlive the tests that somebody kills."""
 CHECKOUT = Path(__file__).parents[1]
+NO_ACCOUNTS = ("--set", "auth.database=sqlite:////nonexistent/accounts.db")
+"""Who tries the checkout out may have made users there."""
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
 
@@ -78,7 +80,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> None:
-        self._command = [*END_WITH_US, *command, "run", "--port", "0", *arguments]
+        self._command = [*END_WITH_US, *command, "run", "--port", "0", *NO_ACCOUNTS, *arguments]
         self._cwd = cwd
         self._family = Family()
         self._environment = {**os.environ, **self._family.environment, **(environment or {})}

@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from stream_server.config import (
+    AuthConfig,
     CameraConfig,
     DetectConfig,
     DetectorConfig,
@@ -31,6 +32,7 @@ BEGIN, END = "<!-- config reference: begin -->", "<!-- config reference: end -->
 
 SECTIONS = (
     ("server", ServerConfig),
+    ("auth", AuthConfig),
     ("detector", DetectorConfig),
     ("detector.models.NAME", ModelConfig),
     ("cameras.NAME", CameraConfig),

@@ -1,0 +1,1 @@
+"""Who may ask: users, tokens and sessions, what they grant, and until when."""

@@ -1,0 +1,289 @@
+"""Who asks: what tokens, sessions and passwords grant in a running server, and when that ends."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import threading
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from stream_server.accounts import passwords
+from stream_server.accounts.grants import OPEN, Access, Grant, Lease
+from stream_server.accounts.snapshot import EMPTY, Snapshot
+from stream_server.accounts.tries import Tries
+from stream_server.errors import AccountsError
+
+if TYPE_CHECKING:
+    from stream_server.accounts.store import Store
+    from stream_server.config import Config
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+"""How often it is looked whether something was changed, or a grant in use has ended."""
+LOOK_AGAIN_AFTER_S = 0.2
+"""Who shows what is unknown has it looked up in the database, but not more often than this."""
+NOTE_USE_EVERY_S = 60.0
+REMEMBER_S = 300.0
+"""A password found right is not computed again for so long: programs send it with each request."""
+MAX_REMEMBERED = 1000
+CHECK_WITHIN_S = 10.0
+CLOSE_WITHIN_S = 3.0
+
+
+class TooManyTries(AccountsError):
+    """Too many wrong passwords, or too many to be looked at now."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too many wrong names or passwords; wait a while")
+        self.wait_s = wait_s
+
+
+class Accounts:
+    """The accounts as a server knows them. Any thread may call anything.
+
+    All accounts are held in memory, and read again when the database's count of changes is another: asking
+    who a token belongs to costs no query. There may be no database, as long as nobody was added.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Prepare; the database is opened when first needed, `start` keeps what is known up to date."""
+        self._auth = config.auth
+        self._is_local = is_loopback(config.server.host)
+        self._reading = threading.Lock()  # guards the four below
+        self._store: Store | None = None
+        self._known: Snapshot | None = None
+        self._looked_at = 0.0
+        self._noted: dict[int, float] = {}
+        self._used: dict[int, float] = {}
+        self._checking = threading.Lock()  # one password at a time: each takes 32 MiB and a core
+        self._tries = Tries()
+        self._right: dict[bytes, float] = {}
+        self._secret = os.urandom(32)
+        self._leasing = threading.Lock()  # guards the set
+        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="accounts", daemon=True)
+
+    def start(self) -> None:
+        """Read the accounts, and keep looking for changes. Raises AccountsError, ConfigError."""
+        self.refresh()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look for changes no more; may be called twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_WITHIN_S)
+        with self._reading:
+            if self._store:
+                self._store.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether changes are looked for."""
+        return self._thread.is_alive()
+
+    # Who gets in.
+
+    @property
+    def access(self) -> Access:
+        """Who gets in."""
+        if self._auth.open:
+            return "everyone"
+        return "this machine" if self._is_local and self._snapshot().is_empty else "accounts"
+
+    @property
+    def are_none(self) -> bool:
+        """Whether there is neither a user nor a token of use."""
+        return self._snapshot().is_empty
+
+    def by_token(self, token: str) -> Grant | None:
+        """Return what a token grants, None for one that is worthless."""
+        kept = passwords.hash_token(token)
+        grant = self._valid(self._snapshot().tokens.get(kept))
+        if grant is None and self._look():
+            grant = self._valid(self._snapshot().tokens.get(kept))
+        if grant:
+            self._used[int(grant.key.partition(":")[2])] = time.time()
+        return grant
+
+    def by_session(self, secret: str) -> Grant | None:
+        """Return what the session with this secret grants, None where there is none any more."""
+        return self._valid(self._snapshot().sessions.get(passwords.hash_token(secret)))
+
+    def by_password(self, name: str, password: str, address: str) -> Grant | None:
+        """Return what a user's password grants, None where name or password is wrong.
+
+        address: of who asks; so many wrong ones may come from it (see `tries`).
+
+        Raises TooManyTries, whether there is such a user or not.
+        """
+        if len(password) > passwords.MAX_PASSWORD_LENGTH:
+            return None
+        if grant := self._remembered(name, password):
+            return grant
+        if not self._checking.acquire(timeout=CHECK_WITHIN_S):
+            raise TooManyTries(1.0)
+        try:
+            return self._remembered(name, password) or self._check(name, password, address)
+        finally:
+            self._checking.release()
+
+    def _check(self, name: str, password: str, address: str) -> Grant | None:
+        made = self._tries.begin(name, address)
+        if isinstance(made, float):
+            raise TooManyTries(made)
+        self._look()
+        grant, kept = self._snapshot().users.get(name, (None, None))
+        if not passwords.is_password(password, kept) or grant is None:
+            log.warning("a wrong name or password came from %s", address)
+            return None
+        self._tries.forgive(made)
+        if len(self._right) >= MAX_REMEMBERED:
+            self._right.clear()
+        self._right[self._digest(name, password, kept or "")] = time.monotonic() + REMEMBER_S
+        return grant
+
+    def _remembered(self, name: str, password: str) -> Grant | None:
+        """Return the grant of a user whose password was found right lately, and was not changed since."""
+        user = self._snapshot().users.get(name)
+        if user is None:
+            return None
+        is_right = self._right.get(self._digest(name, password, user[1]), 0.0) > time.monotonic()
+        return user[0] if is_right else None
+
+    def _digest(self, name: str, password: str, kept: str) -> bytes:
+        """Return what is remembered of a right password: of no use elsewhere, or for another hash of it."""
+        text = "\0".join((kept, name, password)).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._secret, text, hashlib.sha256)
+
+    # Sessions.
+
+    def open_session(self, name: str) -> str:
+        """Return the secret of a new session of a user. Raises AccountsError."""
+        store = self._store
+        if store is None:
+            raise AccountsError("there are no accounts")
+        secret = store.open_session(name, self.session_s)
+        self.refresh()
+        return secret
+
+    def close_session(self, secret: str) -> None:
+        """End a session, if there is one with this secret."""
+        if self._store and self.by_session(secret):
+            self._store.close_session(secret)
+            self.refresh()
+
+    @property
+    def session_s(self) -> float:
+        """For how many seconds a session lasts."""
+        return self._auth.session_hours * 3600
+
+    # What is in use.
+
+    def hold(self, grant: Grant) -> Lease:
+        """Return a lease of `grant`, which is over a second after the grant, as long as somebody has it."""
+        lease = Lease(grant)
+        with self._leasing:
+            self._leases.add(lease)
+        return lease
+
+    def _end_leases(self) -> None:
+        with self._leasing:
+            leases = list(self._leases)
+        if not leases:
+            return
+        current, now = self._snapshot().current(), time.time()
+        if self.access != "accounts":
+            current[OPEN.key] = OPEN
+        for lease in leases:
+            ours = replace(lease.grant, methods=None)
+            if current.get(ours.key) != ours or ours.has_expired(now):
+                lease.is_over = True
+
+    # What the database says.
+
+    def refresh(self) -> None:
+        """Read the accounts again if they were changed. Raises AccountsError, ConfigError."""
+        with self._reading:
+            self._looked_at = time.monotonic()
+            store = self._find_store()
+            if store is None:
+                self._known = EMPTY
+            elif self._known is None or store.number() != self._known.number:
+                self._known = store.read()
+
+    def _find_store(self) -> Store | None:
+        address = self._auth.database
+        if self._store is None and address is not None:
+            if _is_absent(address.get_secret_value()):
+                return None
+            from stream_server.accounts.store import Store  # noqa: PLC0415 - SQLAlchemy costs 20 MB
+
+            self._store = Store.find(address.get_secret_value())
+        return self._store
+
+    def _snapshot(self) -> Snapshot:
+        if self._known is None:
+            self.refresh()
+        known = self._known
+        assert known
+        return known
+
+    def _look(self) -> bool:
+        """Read what was changed, unless that was looked for just now; return whether it was looked for."""
+        if time.monotonic() - self._looked_at < LOOK_AGAIN_AFTER_S:
+            return False
+        self.refresh()
+        return True
+
+    @staticmethod
+    def _valid(grant: Grant | None) -> Grant | None:
+        return None if grant is None or grant.has_expired(time.time()) else grant
+
+    def _run(self) -> None:
+        is_well = True
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                self.refresh()
+                self._note_use()
+                is_well = True
+            except Exception:
+                if is_well:  # said once, not every second
+                    log.exception("the accounts cannot be read; what was known of them holds")
+                is_well = False
+            self._end_leases()
+        with suppress(AccountsError):
+            self._note_use(at_once=True)
+
+    def _note_use(self, at_once: bool = False) -> None:
+        """Write down when tokens were last used: once a minute for each, for it costs a write."""
+        after_s = 0.0 if at_once else NOTE_USE_EVERY_S
+        used = {id: at for id, at in tuple(self._used.items()) if at > self._noted.get(id, 0.0) + after_s}
+        if used and self._store:
+            self._store.note_use(used)
+            self._noted.update(used)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens on `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_absent(address: str) -> bool:
+    """Return whether an SQLite file is not there; told without loading SQLAlchemy."""
+    scheme, _, path = address.partition(":///")
+    return scheme.partition("+")[0] == "sqlite" and bool(path) and not os.path.exists(path.partition("?")[0])

@@ -1,0 +1,36 @@
+"""The accounts at one time, as a server holds them in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream_server.accounts.grants import Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All there is at a time, by what is shown for it.
+
+    number: counts changes. users: the kept password with each. tokens, sessions: by hash.
+    """
+
+    number: int
+    users: Mapping[str, tuple[Grant, str]]
+    tokens: Mapping[str, Grant]
+    sessions: Mapping[str, Grant]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nobody who could say who they are; a revoked or expired token is nobody."""
+        now = time.time()
+        return not self.users and all(grant.has_expired(now) for grant in self.tokens.values())
+
+    def current(self) -> dict[str, Grant]:
+        """Return all grants by their keys."""
+        users = (grant for grant, _ in self.users.values())
+        return {grant.key: grant for grant in (*users, *self.tokens.values(), *self.sessions.values())}
+
+
+EMPTY = Snapshot(0, {}, {}, {})

@@ -72,7 +72,7 @@ class Dispatcher:
         with self._changed:
             requests = self._scheduler.remove(client)
         for request in requests:
-            request.complete(DetectorError(f"{client.name} takes part in detection no more"))
+            request.complete(_left(client))
         self.dispatch()
 
     def ask(self, client: Client) -> bool:
@@ -100,6 +100,8 @@ class Dispatcher:
         client = request.client
         with self._changed:
             self.check_open()
+            if client not in self._scheduler.clients:
+                raise _left(client)
             self._scheduler.bring(request, time.monotonic())
             orders, called = self._decide()
             waiting = self._waiting(client)
@@ -237,3 +239,7 @@ class Dispatcher:
         return [
             request for client in self._scheduler.clients for request in client.line.take_overdue(math.inf)
         ]
+
+
+def _left(client: Client) -> DetectorError:
+    return DetectorError(f"{client.name} takes part in detection no more")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import struct
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 
 import cv2
@@ -131,3 +133,76 @@ class PatchDetector:
 def load_patches(model: str) -> PatchDetector:
     """Return a PatchDetector, whatever `model` is."""
     return PatchDetector()
+
+
+class BatchingDetector(ScriptedDetector):
+    """A ScriptedDetector that can take several images at once; the score says how many there were, in %."""
+
+    def detect_batch(
+        self,
+        images: Sequence[BGRImage],
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        classes: Collection[str] | None = None,
+        max_detections: int | None = None,
+    ) -> list[Detections]:
+        return [self.detect(image, score_threshold=len(images) / 100) for image in images]
+
+
+def load_batching(model: str) -> BatchingDetector:
+    """Return a BatchingDetector, whatever `model` is."""
+    return BatchingDetector()
+
+
+class NamedDetector(ScriptedDetector):
+    """A ScriptedDetector of one label, the model's name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.labels = {0: name}
+
+    def detect(self, image: BGRImage, *, classes: Collection[str] | None = None, **_: object) -> Detections:
+        if not set(classes or ()) <= set(self.labels.values()):
+            raise ModelError(f"{self.labels[0]} does not know {classes}")
+        return super().detect(image)
+
+
+def load_named(model: str) -> NamedDetector:
+    """Return a NamedDetector for `model`."""
+    return NamedDetector(model)
+
+
+class HostileDetector(ScriptedDetector):
+    """Says things of its own to the pool rather than to answer."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def detect(self, image: BGRImage, **_: object) -> Detections:  # type: ignore[override]
+        pipe = int(sys.argv[3])
+        data = Canary.pickled(self.what.removeprefix("pickle:"))
+        length = struct.pack("!i", len(data) if self.what.startswith("pickle:") else 1000)
+        os.write(pipe, length + (data if self.what.startswith("pickle:") else b"half"))
+        return super().detect(scripted_image(0, Command.SLEEP, 60_000))
+
+
+class Canary:
+    """Makes the file of this name when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (self.path, "w")
+
+    @classmethod
+    def pickled(cls, path: str) -> bytes:
+        """Return what makes the file."""
+        return pickle.dumps(cls(path))
+
+
+def load_hostile(model: str) -> HostileDetector:
+    """Return a HostileDetector that does what `model` says: "pickle:PATH" or "half"."""
+    return HostileDetector(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import http.client
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from email.message import Message
 from pathlib import Path
 from typing import IO, NoReturn, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from detector.errors import DownloadError
 
@@ -63,7 +64,15 @@ def check_url(url: str) -> None:
     """Raise DownloadError unless `url` is an address on the web."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DownloadError(f"{url}: expected an address that starts with https:// or http://")
+        raise DownloadError(
+            f"{without_credentials(url)}: expected an address that starts with https:// or http://"
+        )
+
+
+def without_credentials(url: str) -> str:
+    """Return the address without user name and password, so that it may be shown and kept."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 class _Fetch:
@@ -73,7 +82,8 @@ class _Fetch:
         self, url: str, file: IO[bytes], *, progress: Progress, max_bytes: int, timeout_s: float
     ) -> None:
         """file: what came so far, open at its end."""
-        self._url = url
+        self._url = without_credentials(url)
+        self._authorization = _basic_authorization(url)
         self._file = file
         self._note = Path(f"{file.name}.json")  # what tells whether the server's file is still the same
         self._progress = progress
@@ -114,6 +124,8 @@ class _Fetch:
 
     def _request(self) -> urllib.request.Request:
         request = urllib.request.Request(self._url, headers={"User-Agent": "stream-server"})  # noqa: S310 - checked
+        if self._authorization:
+            request.add_unredirected_header("Authorization", self._authorization)
         have = self._file.tell()
         validator = self._known_validator() if have else None
         if have and not validator:
@@ -214,6 +226,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if req.type == "https" and urlsplit(newurl).scheme != "https":
             raise DownloadError(f"{req.full_url}: leads to an address without TLS, {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+def _basic_authorization(url: str) -> str | None:
+    """Return the header for the user name and password in `url` (RFC 7617), None without a user name."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def _make_opener() -> urllib.request.OpenerDirector:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detector.checksums import check_sha256, sha256_of
-from detector.download import MAX_BYTES, Progress, download
+from detector.download import MAX_BYTES, Progress, download, without_credentials
 from detector.errors import DownloadError
 from detector.unpack import unpack
 from detector.zoo import ZooModel
@@ -83,9 +83,10 @@ def pull(
     folder = models_folder() / model.name
     _make(folder.parent)
     file = folder.with_name(f"{model.name}.download")
-    address = url or model.download.url
+    source = url or model.download.url
+    address = without_credentials(source)
     try:
-        download(address, file, progress=progress, max_bytes=max_bytes, pause_s=pause_s)
+        download(source, file, progress=progress, max_bytes=max_bytes, pause_s=pause_s)
         sha256 = _check(file, known.sha256 if known else None, address, folder)
         return _install(model, file, address, sha256)
     finally:

@@ -166,6 +166,13 @@ def test_redirect_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
+def test_password_is_for_the_first_server_alone(tmp_path: Path) -> None:
+    with FileServer(CONTENT) as server, FileServer(b"", redirect_to=server.url) as first:
+        fetch(first.url.replace("//", "//me:p%40ss@"), tmp_path / "file")
+    assert first.requests[0]["Authorization"] == "Basic bWU6cEBzcw=="
+    assert "Authorization" not in server.requests[0]
+
+
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/file"])
 def test_redirect_away_from_the_web_is_not_followed(tmp_path: Path, target: str) -> None:
     with FileServer(b"", redirect_to=target) as server, pytest.raises(DownloadError):

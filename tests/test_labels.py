@@ -215,8 +215,16 @@ def test_first_class_of_every_family_is_the_first_word_of_every_form(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_words_inside_a_model_begin_with_its_first_class(family: str) -> None:
     input_wh, outputs, first = FAMILIES[family]
-    labels = labels_for(model_file(), head_for(input_wh, outputs), {0: "person", 1: "bicycle"})
-    assert labels == {first: "person", first + 1: "bicycle"}
+    labels = labels_for(model_file(), head_for(input_wh, outputs), {0: "person", 3: "bicycle"})
+    assert labels == {first: "person", first + 3: "bicycle"}
+
+
+def test_numbers_beside_the_classes_are_no_classes() -> None:
+    pose = head_for((640, 640), {"output_0": (1, 56, 8400)})  # a person and 17 key points, 3 numbers each
+    with pytest.raises(
+        ModelError, match=r"model\.tflite: it knows 1 labels, but .* 52 classes; .* not poses"
+    ):
+        labels_for(model_file(), pose, {0: "person"})
 
 
 def test_offset_given_by_the_user_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -37,12 +37,13 @@ def labels_for(file: ModelFile, head: Head, inside: Mapping[int, str] | None = N
 
     inside: words in the model file's own metadata, the first class 0.
 
-    Raises ModelError for a file that cannot be read or has a class the model has not.
+    Raises ModelError for a file that cannot be read or has a class the model has not, and for a model that
+    has numbers beside its classes (YOLO for poses: key points look like more classes).
     """
     if file.labels_path is not None:
         known = read_label_map(file.labels_path)
     elif inside:
-        known = LabelMap(inside, 0)
+        known = _words_inside(file, head, inside)
     else:
         return _guessed(file, head)
     known = _fitted(known, head.class_count)
@@ -69,6 +70,17 @@ def find_class_ids(labels: Mapping[int, str], wanted: Collection[str]) -> NDArra
         if word not in by_word:
             raise ModelError(f"the model knows no class {word!r}; {_hint(word, list(by_word))}")
     return np.array([class_id for word in wanted for class_id in by_word[word]], np.int64)
+
+
+def _words_inside(file: ModelFile, head: Head, inside: Mapping[int, str]) -> LabelMap:
+    """Return the file's own words; it has one for each class, so that other numbers beside them betray it."""
+    count, room = max(inside) + 1, head.class_count
+    if room is not None and count < room:
+        raise ModelError(
+            f"{file.path}: it knows {count} labels, but its outputs have room for {room} classes; supported: "
+            "models that find boxes, not poses or rotated boxes"
+        )
+    return LabelMap(inside, 0)
 
 
 def _fitted(known: LabelMap, count: int | None) -> LabelMap:

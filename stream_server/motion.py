@@ -24,7 +24,8 @@ HOLD_S = 1.0
 
 _BACKGROUND_S = 10.0  # in which the background takes over 63 % of a change
 _FLICKER_S = 30.0  # the same for what a pixel usually differs by
-_FLICKER = 3.0  # times its usual difference a pixel has to differ: what is on half of the time does not
+_FLICKER = 2.0  # times its usual difference a pixel has to differ more: what is on half of the time does not
+_SPARED_S = 60.0  # where an object was, what changes is not taken for flicker for so long
 _EVERYWHERE = 0.6  # part of the picture that changes at once: exposure, infrared light, a turned camera
 _MARGIN = 0.04  # around regions, in parts of the picture's width
 
@@ -66,7 +67,9 @@ class MotionGate:
         self._analysed_at = captured_at
         self._has_objects = len(boxes) > 0
         if self._background:
-            self._background.spare(np.divide(boxes, np.array(size_wh * 2, np.float32), dtype=np.float32))
+            self._background.spare(
+                np.divide(boxes, np.array(size_wh * 2, np.float32), dtype=np.float32), captured_at
+            )
 
     def _is_moving(self, grey: _Floats, captured_at: float) -> bool:
         if self._background is None or self._background.shape_hw != grey.shape:
@@ -99,7 +102,7 @@ class _Background:
         self._mean = grey.copy()
         self._flicker = np.zeros_like(grey)
         self._mask = mask
-        self._spared = np.zeros(grey.shape, np.bool_)
+        self._spared_until = np.full(grey.shape, -math.inf)
         self._threshold = threshold
         self._updated_at = captured_at
 
@@ -111,25 +114,27 @@ class _Background:
         difference = grey - self._mean
         difference -= np.median(difference[::4, ::4])  # a cloud before the sun is no motion
         np.abs(difference, out=difference)
-        changed = (difference > np.maximum(self._threshold, _FLICKER * self._flicker)) & self._mask
-        changed = cv2.medianBlur(changed.view(np.uint8), 3)  # single pixels are noise
+        differs = (difference > self._threshold + _FLICKER * self._flicker) & self._mask
+        changed = cv2.medianBlur(differs.view(np.uint8), 3)  # single pixels are noise
         part = float(cv2.countNonZero(changed) / changed.size)
         if part > _EVERYWHERE * np.count_nonzero(self._mask) / changed.size:
             self._mean[:] = grey
         else:
-            self._learn(grey, difference, captured_at - self._updated_at)
+            self._learn(grey, difference, captured_at)
         self._updated_at = captured_at
         return part
 
-    def spare(self, boxes: _Floats) -> None:
-        """Learn no flicker where objects are: boxes (N, 4) in parts of the picture."""
+    def spare(self, boxes: _Floats, captured_at: float) -> None:
+        """Learn no flicker for a while where objects are: boxes (N, 4) in parts of the picture."""
         height, width = self.shape_hw
-        self._spared[:] = False
         for left, top, right, bottom in (boxes * (width, height, width, height)).tolist():
             rows = slice(max(0, math.floor(top) - 2), max(0, math.ceil(bottom) + 2))
-            self._spared[rows, max(0, math.floor(left) - 2) : max(0, math.ceil(right) + 2)] = True
+            columns = slice(max(0, math.floor(left) - 2), max(0, math.ceil(right) + 2))
+            self._spared_until[rows, columns] = captured_at + _SPARED_S
 
-    def _learn(self, grey: _Floats, difference: _Floats, elapsed_s: float) -> None:
+    def _learn(self, grey: _Floats, difference: _Floats, captured_at: float) -> None:
+        elapsed_s = captured_at - self._updated_at
+        spared = self._spared_until > captured_at
         cv2.accumulateWeighted(grey, self._mean, 1 - math.exp(-elapsed_s / _BACKGROUND_S))
-        difference[self._spared] = self._flicker[self._spared]
+        difference[spared] = self._flicker[spared]
         cv2.accumulateWeighted(difference, self._flicker, 1 - math.exp(-elapsed_s / _FLICKER_S))

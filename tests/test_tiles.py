@@ -112,6 +112,12 @@ def test_pieces_of_what_is_found_whole_vanish_however_sure_they_are() -> None:
     assert merged.scores == pytest.approx([0.9])
 
 
+def test_a_whole_box_is_not_widened_by_a_surer_piece_that_reaches_farther() -> None:
+    whole, piece = (100.0, 100.0, 540.0, 300.0), (200.0, 100.0, 600.0, 300.0)
+    merged = _merged(_found(TILES[0], whole, scores=[0.5]), _found(TILES[1], piece, scores=[0.9]), NOTHING)
+    assert merged.boxes == pytest.approx(np.array([whole]))
+
+
 def test_an_object_in_four_tiles_is_one_box() -> None:
     tiles = split(SIZE_WH, 2, 2)
     box = (400.0, 180.0, 600.0, 320.0)

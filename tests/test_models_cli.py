@@ -248,10 +248,11 @@ def coco_folder(folder: Path) -> Path:
     """A folder as COCO's: two pictures, one of a cat, and an entry for one that is not there."""
     (folder / "val").mkdir(parents=True)
     (folder / "annotations").mkdir()
-    for name in ("chelsea.jpg", "coffee.jpg"):
-        shutil.copy(DATA / name, folder / "val" / name)
+    shutil.copy(DATA / "coffee.jpg", folder / "val")
+    cat = cv2.copyMakeBorder(cv2.imread(str(DATA / "chelsea.jpg")), 150, 0, 200, 0, cv2.BORDER_CONSTANT)
+    cv2.imwrite(str(folder / "val" / "chelsea.jpg"), cat)
     with load_detector(DEFAULT) as detector:
-        box = detector.detect(cv2.imread(str(DATA / "chelsea.jpg"))).boxes[0].tolist()
+        box = detector.detect(cat).boxes[0].tolist()
     bbox = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
     truth = {"id": 1, "image_id": 5, "category_id": 17, "bbox": bbox, "area": bbox[2] * bbox[3], "iscrowd": 0}
     dataset = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,12 @@ def read_photos(folder: Path) -> Photos:
     Raises ConfigError when there is no such JSON or none of its pictures.
     """
     dataset = _read_dataset(folder)
-    files = {path.name: path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES}
+    files = {
+        name: Path(place, name)
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name.lower().endswith(_SUFFIXES)
+    }
     paths = {image["id"]: files[name] for image in dataset["images"] if (name := _name(image)) in files}
     if not paths:
         raise ConfigError(

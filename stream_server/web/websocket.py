@@ -227,9 +227,9 @@ class WebSocket:
 
 def _ending(error: OSError) -> WebSocketClosed:
     """Return what a socket's error says of the peer."""
-    if isinstance(error, TimeoutError):
-        return WebSocketLost("could not be reached")
-    return WebSocketClosed(str(error))
+    if isinstance(error, ConnectionError):
+        return WebSocketClosed(str(error))
+    return WebSocketLost(f"could not be reached ({error.strerror})")
 
 
 def serve(talk: Callable[[WebSocket], None]) -> Response:

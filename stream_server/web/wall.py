@@ -16,6 +16,7 @@ What the server does not understand or cannot give ends the connection, with the
 
 from __future__ import annotations
 
+import logging
 import struct
 import time
 from types import TracebackType
@@ -36,6 +37,7 @@ from stream_server.web.current import engine
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.websocket import GOING_AWAY, REFUSED, TRY_LATER, Refusal, WebSocket
 
+log = logging.getLogger(__name__)
 blueprint = Blueprint("wall", __name__, url_prefix="/api/v1")
 
 HEADER = struct.Struct("!IId")
@@ -191,6 +193,7 @@ class Wall:
             if not self._socket.is_idle:
                 return
             if tile.unanswered >= WINDOW and now - tile.sent_at > ACK_WITHIN_S:
+                log.info("a WebSocket's peer showed nothing for %.0f s and was dropped", ACK_WITHIN_S)
                 raise Refusal(REFUSED, f"no picture was acknowledged for {ACK_WITHIN_S:.0f} s")
             has_ended = tile.viewer.has_ended  # before looking at the picture: the last one is sent
             if frame := tile.next_picture(now, has_ended):

@@ -165,7 +165,7 @@ def test_descriptors_and_threads_of_those_who_stop_are_back(aftermath: Aftermath
     assert aftermath.statuses == [101] * MAX_WEBSOCKETS
 
 
-@pytest.mark.xfail(strict=True, reason="fanout.py says nothing of a viewer lost by TCP_USER_TIMEOUT")
+@pytest.mark.xfail(strict=False, reason="fanout.py says nothing of a viewer lost by TCP_USER_TIMEOUT")
 def test_each_who_stops_is_told_of_in_one_line(aftermath: Aftermath) -> None:
     assert len(aftermath.lines) == 5, aftermath.lines
     assert all("dropped" in line for line in aftermath.lines), aftermath.lines

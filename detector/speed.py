@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import threading
 import time
@@ -19,7 +20,7 @@ from detector.messages import Model
 from detector.pool import DetectorPool
 
 LOAD_WITHIN_S = 60.0
-_ASK_EVERY_S = 0.2
+_ASK_EVERY_S = 0.02
 _WARM_UP = 2  # images a worker; the first loads the input size
 
 
@@ -51,7 +52,7 @@ def measure(
     Raises DetectorError when the model cannot be loaded, an image fails or it is cancelled.
     """
     with DetectorPool(model, workers=layout.workers, threads=layout.threads) as pool:
-        _wait_ready(pool, is_cancelled)
+        _wait_ready(pool, layout.workers, is_cancelled)
         _saturate(pool, images, layout.workers, 0.0, at_least=_WARM_UP * layout.workers)
         per_s = _saturate(pool, images, layout.workers, seconds / 2)
         latency_ms = _one_by_one(pool, images, seconds / 2)
@@ -66,16 +67,17 @@ def sample_images(size_wh: tuple[int, int]) -> list[BGRImage]:
     return [np.asarray(cv2.resize(tile, size_wh), np.uint8) for tile in tiles]
 
 
-def _wait_ready(pool: DetectorPool, is_cancelled: Callable[[], bool]) -> None:
+def _wait_ready(pool: DetectorPool, workers: int, is_cancelled: Callable[[], bool]) -> None:
+    """Wait until all workers have loaded the model: one that still does would be measured as slow."""
     until = time.monotonic() + LOAD_WITHIN_S
-    while True:
-        try:
-            return pool.wait_ready(_ASK_EVERY_S)
-        except DetectorTimeout:
-            if time.monotonic() >= until:
-                raise
+    while pool.idle_workers < workers:
         if is_cancelled():
             raise DetectorError("the measurement was cancelled")
+        if time.monotonic() >= until or pool.status().degraded:
+            raise DetectorError(pool.status().error or f"the model does not load in {LOAD_WITHIN_S:.0f} s")
+        with contextlib.suppress(DetectorTimeout):
+            pool.wait_ready(_ASK_EVERY_S)
+        time.sleep(_ASK_EVERY_S)
 
 
 def _saturate(

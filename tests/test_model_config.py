@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from detector.errors import ModelError
 from detector.model_file import ModelFile
 from stream_server.config import Config
 from stream_server.errors import ConfigError
-from tests.server import run_command
+from tests.server import CHECKOUT, run_command
 
 DEFAULT = find_model("centernet-mobilenetv3")
 
@@ -178,3 +179,12 @@ def test_check_loads_each_model_that_a_camera_uses(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith(f"stream-server: {tmp_path}/mine.tflite: this is an unknown file, 6 bytes")
     assert done.stderr.count("\n") == 1
+
+
+LINES = re.findall(r"\| `(\{path: .*\})` \|$", (CHECKOUT / "docs" / "models.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_of_the_documentation_are_accepted(tmp_path: Path, line: str) -> None:
+    assert len(LINES) >= 9
+    assert load(tmp_path, f"{{model: own, models: {{own: {line}}}}}").detector.file().name == "own"

@@ -14,7 +14,7 @@ import pytest
 
 from detector import machine, tuning
 from detector.catalog import find_model
-from detector.errors import DetectorError
+from detector.errors import DetectorError, ModelError
 from detector.layout import Layout, layouts
 from detector.pool import DetectorPool
 from detector.speed import Speed, measure, sample_images
@@ -189,6 +189,17 @@ def test_real_measurement_says_what_is_plausible() -> None:
     assert 1 < speed.per_s < 2000
     assert 0.5 < speed.latency_ms < 1000
     assert 20e6 < speed.memory_bytes < 500e6
+
+
+def test_model_that_cannot_be_loaded_is_told_and_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "bad.tflite").write_text("no model")
+    with pytest.raises(ModelError, match=r"bad\.tflite: this is an unknown file"):
+        measure(str(tmp_path / "bad.tflite"), Layout(2, 1), sample_images((320, 180)), 0.1)
+
+
+def test_all_workers_are_measured() -> None:
+    one, two = (measure(SMALL, Layout(n, 1), sample_images((320, 180)), 0.1) for n in (1, 2))
+    assert two.memory_bytes > 1.7 * one.memory_bytes
 
 
 def test_measurement_that_is_not_wanted_ends_soon() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detector import Detector, ModelError, load_detector
+from detector.backends import litert
 from detector.backends.litert import LiteRTBackend
 from detector.model_file import ModelFile
 from tests.models import spots
@@ -162,3 +163,22 @@ def test_operations_that_are_not_part_of_litert_are_named(tmp_path: Path) -> Non
     path.write_bytes(converter.convert())
     with pytest.raises(ModelError, match=r"custom\.tflite: LiteRT cannot load it: .*custom op: Betainc"):
         load(path)
+
+
+def test_model_that_xnnpack_cannot_prepare_runs_without_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Picky(litert.Interpreter):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self._is_plain = "experimental_op_resolver_type" in options
+
+        def allocate_tensors(self) -> None:
+            if not self._is_plain:  # as LiteRT 2.3 says it of an int8 convolution whose output is always 0
+                raise RuntimeError("Node number 162 (TfLiteXNNPackDelegate) failed to prepare.")
+            super().allocate_tensors()
+
+    monkeypatch.setattr(litert, "Interpreter", Picky)
+    with load(make(1, 64, 64, 3)) as detector:
+        assert len(detector.detect(spots.spot((64, 64), (16, 32)))) == 1
+    assert "slower without" in caplog.text

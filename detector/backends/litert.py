@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from detector.backends import Arrays, ImageInput, ModelInput, Shapes
@@ -105,7 +105,19 @@ class _Output:
 def _load(content: bytes, threads: int, input_wh: SizeWH | None) -> Interpreter:
     if input_wh is not None:
         content = with_resizes_for(content, input_wh)
-    interpreter = Interpreter(model_content=content, num_threads=threads)
+    try:
+        return _allocated(Interpreter(model_content=content, num_threads=threads), input_wh)
+    except RuntimeError as exc:
+        if "XNNPack" not in str(exc):
+            raise
+        # It takes an operation and fails to prepare it, e.g. for an unusual scale of integers.
+        _LOG.warning("XNNPACK cannot run this model, which is slower without: %s", " ".join(str(exc).split()))
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=plain)
+    return _allocated(interpreter, input_wh)
+
+
+def _allocated(interpreter: Interpreter, input_wh: SizeWH | None) -> Interpreter:
     for tensor in interpreter.get_tensor_details():
         shape = [int(side) for side in tensor["shape"]]
         if math.prod(shape) > _MAX_ELEMENTS or any(side < 0 for side in shape):

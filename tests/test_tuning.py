@@ -17,12 +17,12 @@ from detector.catalog import find_model
 from detector.errors import DetectorError, ModelError
 from detector.layout import Layout, layouts
 from detector.pool import DetectorPool
-from detector.speed import Speed, measure, sample_images
+from detector.speed import Speed, _wait_ready, measure, sample_images
 from detector.tuning import best_layout, choose, planner_for
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.streams import Variant
-from tests.fakes import load_scripted, scripted_image
+from tests.fakes import ScriptedDetector, load_scripted, scripted_image
 from tests.leaks import wait_until
 
 SMALL = find_model("centernet-mobilenetv3-320")
@@ -197,9 +197,19 @@ def test_model_that_cannot_be_loaded_is_told_and_not_measured(tmp_path: Path) ->
         measure(str(tmp_path / "bad.tflite"), Layout(2, 1), sample_images((320, 180)), 0.1)
 
 
-def test_all_workers_are_measured() -> None:
-    one, two = (measure(SMALL, Layout(n, 1), sample_images((320, 180)), 0.1) for n in (1, 2))
-    assert two.memory_bytes > 1.7 * one.memory_bytes
+def load_second_slowly(mark: str) -> ScriptedDetector:
+    """Return a detector, for who comes second half a second later; `mark` is the path that tells."""
+    try:
+        Path(mark).touch(exist_ok=False)
+    except FileExistsError:
+        time.sleep(0.5)
+    return ScriptedDetector()
+
+
+def test_measuring_waits_for_the_last_worker(tmp_path: Path) -> None:
+    with DetectorPool(str(tmp_path / "mark"), workers=2, loader=load_second_slowly) as pool:
+        _wait_ready(pool, 2, lambda: False)
+        assert pool.idle_workers == 2
 
 
 def test_measurement_that_is_not_wanted_ends_soon() -> None:

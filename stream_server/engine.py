@@ -11,6 +11,8 @@ from types import TracebackType
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
+from stream_server.accounts.accounts import Accounts
+from stream_server.accounts.grants import OPEN, Lease
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
 from stream_server.fanout import Fanout
@@ -35,6 +37,7 @@ class Engine:
         """Prepare it all; `start` opens cameras and spawns detectors."""
         self.config = config
         self.started_at = time.monotonic()
+        self.accounts = Accounts(config)
         self.telemetry = Telemetry()
         self.fanout = Fanout()
         self.pool = self._make_pool(config)
@@ -67,7 +70,11 @@ class Engine:
         self.close()
 
     def start(self) -> None:
-        """Spawn the detectors and start the cameras; returns before either is ready."""
+        """Spawn the detectors and start the cameras; returns before either is ready.
+
+        Raises AccountsError or ConfigError, with nothing started, when the accounts cannot be read.
+        """
+        self.accounts.start()
         self.fanout.start()
         if self.pool:
             self.pool.start()
@@ -89,6 +96,7 @@ class Engine:
                 self._watchdog.join(CLOSE_WITHIN_S)
             if self.pool:
                 self.pool.close()
+            self.accounts.close()
 
     @property
     def is_closing(self) -> bool:
@@ -100,24 +108,28 @@ class Engine:
         """How many watch now, over all cameras."""
         return sum(pipeline.streams.viewers for pipeline in self.pipelines.values())
 
-    def watch(self, camera: str, variant: Variant, fps: float, address: str = "") -> Viewer:
+    def watch(
+        self, camera: str, variant: Variant, fps: float, address: str = "", lease: Lease | None = None
+    ) -> Viewer:
         """Return a new viewer of a camera.
 
-        address: of the client, for the limit of viewers per address.
+        address: of the client, for the limit of viewers per address. lease: what lets it watch; None: nothing
+        has to.
 
         Raises KeyError for an unknown camera, LimitError when as many watch already as may.
         """
         streams = self.pipelines[camera].streams
         with self._admission:
-            self._check_limits(streams, address)
-            return streams.watch(variant, fps, address)
+            self._check_limits(streams, address, lease)
+            return streams.watch(variant, fps, address, lease)
 
-    def _check_limits(self, streams: Streams, address: str) -> None:
+    def _check_limits(self, streams: Streams, address: str, lease: Lease | None) -> None:
         server = self.config.server
         limits: tuple[tuple[str, int | None, int], ...] = (
             ("max_viewers", server.max_viewers, self.viewers),
             ("max_viewers_per_camera", server.max_viewers_per_camera, streams.viewers),
             ("max_viewers_per_address", server.max_viewers_per_address, self._viewers_from(address)),
+            ("max_viewers_per_token", server.max_viewers_per_token, self._viewers_by(lease)),
         )
         for key, most, now in limits:
             if most is not None and now >= most:
@@ -125,6 +137,11 @@ class Engine:
 
     def _viewers_from(self, address: str) -> int:
         return sum(pipeline.streams.viewers_from(address) for pipeline in self.pipelines.values())
+
+    def _viewers_by(self, lease: Lease | None) -> int:
+        if lease is None or lease.grant is OPEN:
+            return 0
+        return sum(pipeline.streams.viewers_by(lease.grant.key) for pipeline in self.pipelines.values())
 
     def troubles(self) -> list[str]:
         """Return what keeps the server from doing its whole job, one line each; empty when nothing does."""
@@ -151,6 +168,7 @@ class Engine:
         """Whether the threads that carry frames all run; a lost camera or detector does not count here."""
         return (
             self._watchdog.is_alive()
+            and self.accounts.is_alive
             and self.fanout.is_alive
             and all(p.is_alive for p in self.pipelines.values())
         )

@@ -346,7 +346,9 @@ class Fanout:
 
     def _check(self, connection: _Connection, now: float) -> None:
         silent_s = now - connection.began_at
-        if connection.rest:
+        if connection.viewer.lease.is_over:
+            self._dismiss(connection)
+        elif connection.rest:
             if silent_s > SEND_WITHIN_S:
                 log.info("a viewer took nothing for %.0f s and was dropped", silent_s)
                 self._drop(connection)
@@ -355,6 +357,13 @@ class Fanout:
         elif silent_s > connection.repeat_after_s:
             connection.repeated = connection.shown
             self._send(connection, connection.shown, connection.shown.part_in(connection.viewer.framing), now)
+
+    def _dismiss(self, connection: _Connection) -> None:
+        """End the connection of one who may watch no more, who has a tick to take the part on its way."""
+        if connection.is_ending:
+            self._drop(connection)
+        else:
+            self._end(connection)
 
     def _end(self, connection: _Connection) -> None:
         """Close the connection once it has taken the part on its way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+import stream_server
 from detector.detections import Detections
+from stream_server.accounts.grants import Access
 from stream_server.camera import CameraState
 from stream_server.clock import wall_clock
+from stream_server.engine import Engine
 from stream_server.pipeline import Pipeline
 
 
@@ -62,6 +66,28 @@ class CameraInfo(BaseModel):
             encoded=counters.encoded,
             decode_errors=counters.decode_errors,
             detector_errors=counters.detector_errors,
+        )
+
+
+class ServerStatus(BaseModel):
+    """The server and how it is doing."""
+
+    version: str
+    uptime_s: float
+    is_ready: bool = Field(description="Whether every camera shows pictures and the detector works.")
+    access: Access = Field(
+        description="Who gets in: those who have an account; `this machine`: all who ask from it, as long as "
+        "there is no account; `everyone`: all, since the configuration says so."
+    )
+
+    @classmethod
+    def of(cls, engine: Engine) -> ServerStatus:
+        """Return how `engine` is doing now."""
+        return cls(
+            version=stream_server.__version__,
+            uptime_s=round(time.monotonic() - engine.started_at, 1),
+            is_ready=not engine.troubles(),
+            access=engine.accounts.access,
         )
 
 

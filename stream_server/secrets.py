@@ -30,6 +30,10 @@ _SECRET_PARAMETER = re.compile(
 )
 
 
+_TOKEN = re.compile(r"\bsst_[A-Za-z0-9_-]{20,}")
+"""Tokens and sessions of ours, as `accounts.passwords.new_token` makes them."""
+
+
 class _Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the two below
@@ -77,7 +81,7 @@ def public_address(address: str) -> str:
 def redact(text: str) -> str:
     """Return `text` with secrets masked: registered ones, and in URLs whatever looks like one."""
     text = _URL_CREDENTIALS.sub(f"{MASK}@", _registry.mask(text))
-    return _SECRET_PARAMETER.sub(rf"\g<name>={MASK}", text)
+    return _TOKEN.sub(MASK, _SECRET_PARAMETER.sub(rf"\g<name>={MASK}", text))
 
 
 class RedactingFormatter(logging.Formatter):

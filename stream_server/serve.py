@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import closing
 from types import FrameType
 
 from flask import Flask
@@ -21,6 +22,7 @@ from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from stream_server.accounts.accounts import Accounts
 from stream_server.camera import Camera
 from stream_server.config import Config
 from stream_server.engine import Engine
@@ -39,9 +41,10 @@ POLL_S = 0.05
 def serve(config: Config, *, verbose: bool = False) -> None:
     """Serve until SIGTERM or Ctrl-C; ends the process with exit code 0.
 
-    Raises ConfigError when the address cannot be listened on.
+    Raises ConfigError when the address cannot be listened on, or anybody could reach it who has no account.
     """
     listener = _listen(config.server.host, config.server.port)
+    _check_access(config)
     _Arbiter(_Application(config, listener, verbose)).run()
 
 
@@ -61,6 +64,20 @@ def _listen(host: str, port: int) -> socket.socket:
         if isinstance(exc, OSError) and exc.errno == errno.EACCES:
             raise ConfigError(f"server.port: got {port}, only root may use those below 1024") from None
         raise ConfigError(f"server.host: got {host!r}, expected an address of this machine ({exc})") from None
+
+
+def _check_access(config: Config) -> None:
+    """Say loudly who gets in without an account. Raises ConfigError where that would be nobody for ever."""
+    with closing(Accounts(config)) as accounts:
+        access, are_none = accounts.access, accounts.are_none
+    host = config.server.host
+    if access == "everyone":
+        log.warning("EVERYONE who reaches %s may watch and change everything: auth.open is set", host)
+    elif access == "accounts" and are_none:
+        raise ConfigError(
+            f"server.host: other machines reach {host}, and no user was added yet; add one with "
+            "`stream-server user add NAME`, or let everyone in with --set auth.open=true"
+        )
 
 
 class _Application(BaseApplication):  # type: ignore[misc]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
+from stream_server.accounts.grants import Lease
 from stream_server.config import Overlay
 from stream_server.errors import LimitError
 from stream_server.frames import EncodedFrame, Frame
@@ -108,6 +109,7 @@ class Viewer:
 
     number: another one for every viewer there ever was.
     framing, key: how it wants its parts, and what it calls itself; set before the first part, if at all.
+    lease: what lets it watch; once that is over it is to be let go, whatever comes.
     """
 
     __slots__ = (
@@ -122,15 +124,17 @@ class Viewer:
         "fps",
         "framing",
         "key",
+        "lease",
         "number",
         "sent_bytes",
         "stream",
     )
 
-    def __init__(self, streams: Streams, stream: Stream, fps: float, address: str) -> None:
+    def __init__(self, streams: Streams, stream: Stream, fps: float, address: str, lease: Lease) -> None:
         self.number = next(_numbers)
         self.stream = stream
         self.address = address
+        self.lease = lease
         self.fps = fps
         self.framing: Framing = CANONICAL
         self.key = ""
@@ -211,10 +215,11 @@ class Streams:
         self._sent_to_gone = 0
         self._is_closed = False
 
-    def watch(self, variant: Variant, fps: float, address: str = "") -> Viewer:
+    def watch(self, variant: Variant, fps: float, address: str = "", lease: Lease | None = None) -> Viewer:
         """Return a viewer of `variant`, at most `fps` frames per second; use it in a `with` block.
 
         What is asked for is snapped to steps, so that viewers share streams. address: of the client.
+        lease: what lets it watch; None: nothing has to.
 
         Raises LimitError when that would be one stream too many.
         """
@@ -226,7 +231,7 @@ class Streams:
                     raise LimitError(f"{MAX_STREAMS} different sizes and qualities are watched already")
                 stream = self._streams[variant] = Stream(variant, self._on_publish, self._on_delivered)
                 self._viewers[variant] = []
-            viewer = Viewer(self, stream, fps, address)
+            viewer = Viewer(self, stream, fps, address, lease or Lease())
             self._viewers[variant].append(viewer)
             self._set_fps(variant)
             if self._is_closed:
@@ -293,6 +298,10 @@ class Streams:
         """Return how many of them have this client address."""
         with self._lock:
             return sum(viewer.address == address for viewers in self._viewers.values() for viewer in viewers)
+
+    def viewers_by(self, key: str) -> int:
+        """Return how many of them watch by the grant of this key."""
+        return sum(viewer.lease.grant.key == key for viewer in self.everyone)
 
     def end(self) -> None:
         """End the streams there are now, after their newest frame; who comes later gets a new one."""

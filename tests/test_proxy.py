@@ -263,6 +263,7 @@ def server() -> Iterator[Server]:
     settings = (
         *cameras,
         "server.trusted_proxies=[127.0.0.1]",
+        "auth.open=true",  # or who claims to be a proxy gets nothing
         f"server.max_viewers_per_address={MAX_PER_ADDRESS}",
     )
     with Server(*(part for setting in settings for part in ("--set", setting)), *NO_DETECTOR) as server:
@@ -422,7 +423,7 @@ def test_local_clients_are_not_trusted_unless_told_so() -> None:
     camera = "cameras.cam1={source: 'demo:', width: 320, height: 180}"
     claims = {**SPOOFED, "SCRIPT_NAME": "/cameras"}
     environment = {"FORWARDED_ALLOW_IPS": "*"}
-    with Server("--set", camera, *NO_DETECTOR, environment=environment) as server:
+    with Server("--set", camera, "--set", "auth.open=true", *NO_DETECTOR, environment=environment) as server:
         answer = server.get("/cameras/cam1", claims)
     assert answer.status == 200
     assert "evil" not in answer.text

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 from pydantic import BaseModel
 
 from stream_server import schemas
-from stream_server.web.current import engine, pipeline
+from stream_server.web.current import cameras, engine, pipeline
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -15,10 +15,16 @@ def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), content_type="application/json")
 
 
+@blueprint.get("/status")
+def show_status() -> Response:
+    """Return how the server is doing, and who gets in."""
+    return _json(schemas.ServerStatus.of(engine()))
+
+
 @blueprint.get("/cameras")
 def list_cameras() -> Response:
     """Return all cameras and how they are doing."""
-    infos = [schemas.CameraInfo.of(pipeline) for pipeline in engine().pipelines.values()]
+    infos = [schemas.CameraInfo.of(pipeline) for pipeline in cameras().values()]
     return _json(schemas.CameraList(cameras=infos))
 
 

@@ -15,14 +15,16 @@ from stream_server.annotate import message_picture
 from stream_server.config import explain_errors
 from stream_server.encode import encode_jpeg
 from stream_server.engine import Engine
-from stream_server.errors import EncodeError, ImageError, LimitError
+from stream_server.errors import AccountsError, EncodeError, ImageError, LimitError
 from stream_server.web import (
+    access,
     api,
     compat,
     embed,
     frigate,
     health,
     hosts,
+    login,
     metrics,
     pages,
     proxy,
@@ -35,6 +37,7 @@ from stream_server.web.current import KEY
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
     ImageError: HTTPStatus.BAD_REQUEST,
     LimitError: HTTPStatus.SERVICE_UNAVAILABLE,
+    AccountsError: HTTPStatus.SERVICE_UNAVAILABLE,
     EncodeError: HTTPStatus.INTERNAL_SERVER_ERROR,
     DetectorBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     DetectorTimeout: HTTPStatus.GATEWAY_TIMEOUT,
@@ -51,7 +54,10 @@ ERROR_SIZE_WH = (640, 360)
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=(), usb=()",
 }
+TLS_FOR_S = 30 * 86400
+"""For so long browsers come back by https alone; it holds for all ports of the host, so no longer."""
 
 
 def create_app(engine: Engine) -> Flask:
@@ -61,13 +67,15 @@ def create_app(engine: Engine) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
-    for module in (pages, streaming, embed, wall, api, compat, ustreamer, frigate, health, metrics):
+    for module in (login, pages, streaming, embed, wall, api, compat, ustreamer, frigate, health, metrics):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:
         app.register_error_handler(error, _show_error)
     app.register_error_handler(ValidationError, _show_bad_query)
     app.before_request(hosts.check_host)
+    app.before_request(access.check_access)
+    app.context_processor(login.visitor)
     app.after_request(_add_headers)
     app.jinja_env.globals["version"] = stream_server.__version__
     server = engine.config.server
@@ -86,6 +94,8 @@ def _add_headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     policy = " ".join((CONTENT_POLICY, *embed.framing_sites()))
     response.headers.setdefault("Content-Security-Policy", policy)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", f"max-age={TLS_FOR_S}")
     embed.share(response)
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")

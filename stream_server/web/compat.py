@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Variant
-from stream_server.web.current import engine, first_camera, pipeline
+from stream_server.web.current import cameras, first_camera, pipeline
 from stream_server.web.streaming import StreamQuery, snapshot_response, stream_response
 
 blueprint = Blueprint("compat", __name__)
@@ -77,7 +77,7 @@ def mjpg_streamer() -> Response | None:
 
 
 def _camera_at(index: int) -> str:
-    names = list(engine().pipelines)
+    names = list(cameras())
     if index >= len(names):
         abort(404, f"there is no camera number {index}; there are {len(names)}, counted from 0")
     return names[index]

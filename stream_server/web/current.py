@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import abort, current_app, url_for
+from flask import abort, current_app, g, url_for
 
+from stream_server.accounts.grants import NOBODY, Grant, Lease
 from stream_server.engine import Engine
 from stream_server.pipeline import Pipeline
 
@@ -17,9 +18,26 @@ def engine() -> Engine:
     return cast(Engine, current_app.extensions[KEY])
 
 
+def grant() -> Grant:
+    """Return what the current request may do; `access.check_access` has found it out."""
+    found: Grant = g.get("grant", NOBODY)
+    return found
+
+
+def lease() -> Lease:
+    """Return the current request's grant for something that may outlast it."""
+    return engine().accounts.hold(grant())
+
+
+def cameras() -> dict[str, Pipeline]:
+    """Return the cameras that the current request may see; for it there are no others."""
+    allowed = grant()
+    return {name: found for name, found in engine().pipelines.items() if allowed.may_see(name)}
+
+
 def pipeline(camera: str) -> Pipeline:
-    """Return a camera's pipeline; answers 404 for an unknown name."""
-    found = engine().pipelines.get(camera)
+    """Return a camera's pipeline; answers 404 for a name that is unknown, or of one not to be seen."""
+    found = cameras().get(camera)
     if found is None:
         abort(404, f"there is no camera {camera!r}; {url_for('api.list_cameras')} lists those there are")
     return found
@@ -27,6 +45,6 @@ def pipeline(camera: str) -> Pipeline:
 
 def first_camera() -> str:
     """Return the name of the first configured camera; answers 404 when there is none."""
-    for name in engine().pipelines:
+    for name in cameras():
         return name
     abort(404, "no camera is configured")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from stream_server.web.current import engine
+from stream_server.web.current import engine, grant
 
 blueprint = Blueprint("health", __name__)
 
@@ -18,6 +18,11 @@ def healthz() -> tuple[dict[str, object], int]:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[dict[str, object], int]:
-    """Answer 200 when every camera shows pictures and the detector works, else 503 with what does not."""
+    """Answer 200 when every camera shows pictures and the detector works, else 503.
+
+    What does not work is said to who may see all cameras.
+    """
     troubles = engine().troubles()
-    return {"status": "not ready" if troubles else "ready", "troubles": troubles}, 503 if troubles else 200
+    status = {"status": "not ready" if troubles else "ready"}
+    told = {"troubles": troubles} if grant().cameras is None else {}
+    return {**status, **told}, 503 if troubles else 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, render_template
 
 from stream_server.web.compat import mjpg_streamer
-from stream_server.web.current import engine, pipeline
+from stream_server.web.current import cameras, pipeline
 
 blueprint = Blueprint("pages", __name__)
 
@@ -16,7 +16,7 @@ def index() -> str | Response:
     answer = mjpg_streamer()
     if answer is not None:
         return answer
-    return render_template("index.html", cameras=list(engine().pipelines.values()))
+    return render_template("index.html", cameras=list(cameras().values()))
 
 
 @blueprint.get("/favicon.ico")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SENT_HOST = "stream_server.sent_host"
+_IS_TRUSTED = "stream_server.is_trusted_proxy"
 _UNDERSTOOD = {
     "HTTP_X_FORWARDED_PROTO": re.compile("https?"),
     "HTTP_X_FORWARDED_HOST": re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"),
@@ -47,6 +48,7 @@ class BehindProxies:
         """Answer the request as it was made to the outermost trusted proxy."""
         if not self._trusts(_address(environ.get("REMOTE_ADDR", ""))):
             return self._pass_on(environ, start_response)
+        environ[_IS_TRUSTED] = True
         environ["HTTP_X_FORWARDED_FOR"] = self._client(environ)
         _keep_understood(environ)
         return self._fix(environ, start_response)
@@ -77,6 +79,12 @@ class BehindProxies:
     def _is_route(self, path: str) -> bool:
         """Whether `path` means something as it is, such as /cameras/front where the prefix is /cameras."""
         return self._routes.bind("").test(path)
+
+
+def came_through_a_stranger() -> bool:
+    """Whether a proxy that nobody said to trust, or who claims to be one, passed the current request on."""
+    says_so = any(key.startswith(("HTTP_X_FORWARDED", "HTTP_FORWARDED")) for key in request.environ)
+    return says_so and _IS_TRUSTED not in request.environ
 
 
 def sent_host() -> str:

@@ -19,7 +19,7 @@ from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.frames import EncodedFrame
 from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Variant, Viewer
-from stream_server.web.current import engine, pipeline
+from stream_server.web.current import engine, lease, pipeline
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -28,6 +28,8 @@ blueprint = Blueprint("streaming", __name__)
 
 SNAPSHOT_WITHIN_S = 4.0
 """OctoPrint waits 5 s for a snapshot, Home Assistant 10 s."""
+LOOK_UP_S = 1.0
+"""How often a generator looks whether its viewer may still watch."""
 LOST: frozenset[CameraState] = frozenset({"offline", "auth_failed", "ended"})
 """States in which no picture is about to come."""
 
@@ -102,7 +104,7 @@ def stream_response(
     """
     if request.method == "HEAD":
         return Response(iter(()), content_type=framing.content_type, headers=STREAM_HEADERS)
-    viewer = engine().watch(camera, variant, fps, request.remote_addr or "")
+    viewer = engine().watch(camera, variant, fps, request.remote_addr or "", lease())
     viewer.framing, viewer.key = framing, key
     response = _answer(viewer)
     if key:
@@ -146,16 +148,19 @@ def _parts(viewer: Viewer) -> Iterator[bytes]:
     """Yield the opening boundary with the first part, then part after part until the stream ends."""
     framing = viewer.framing
     opening, shown, repeat_s = framing.opening(time.time()), None, REPEAT_FIRST_S
-    while True:
-        newer = viewer.next_frame(repeat_s)
+    until = time.monotonic() + repeat_s
+    while not viewer.lease.is_over:
+        newer = viewer.next_frame(min(repeat_s, LOOK_UP_S))
         if newer is None and viewer.has_ended:
             return
+        if newer is None and time.monotonic() < until:
+            continue
         if frame := newer or shown:
             is_soon = shown is None or (framing.repeats_last and newer is not None)
             repeat_s = REPEAT_FIRST_S if is_soon else REPEAT_S
             viewer.count_part(time.monotonic())
             yield opening + frame.part_in(framing)
-            opening, shown = b"", frame
+            opening, shown, until = b"", frame, time.monotonic() + repeat_s
 
 
 @blueprint.get("/cameras/<camera>/snapshot.jpg")

@@ -1,0 +1,154 @@
+"""Who may ask for what: one table, and the check that every request passes before its view runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum
+from math import ceil
+from urllib.parse import urlsplit
+
+from flask import abort, g, redirect, request, url_for
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import HTTPException, TooManyRequests, Unauthorized
+from werkzeug.wrappers import Response
+
+from stream_server.accounts.accounts import TooManyTries
+from stream_server.accounts.grants import NOBODY, OPEN, Grant
+from stream_server.errors import AccountsError
+from stream_server.web.credentials import COOKIE, SAFE_METHODS, WrongCredentials, are_typed_by_hand, identify
+from stream_server.web.current import engine
+from stream_server.web.proxy import came_through_a_stranger, own_hosts
+
+
+class Need(Enum):
+    """What a route asks of who asks for it."""
+
+    NOTHING = "nothing"
+    VIEWER = "a viewer"
+    """Views give viewers the cameras of their grant and no others: they ask `current.cameras`."""
+    ALL_CAMERAS = "a viewer of all cameras"
+    ADMIN = "an admin"
+
+
+NEEDS: Mapping[str, Need] = {
+    "static": Need.NOTHING,
+    "pages.icon": Need.NOTHING,
+    "login.page": Need.NOTHING,
+    "login.log_in": Need.NOTHING,
+    "login.log_out": Need.NOTHING,
+    "health.healthz": Need.NOTHING,
+    "health.readyz": Need.NOTHING,
+    "pages.index": Need.VIEWER,
+    "pages.camera": Need.VIEWER,
+    "embed.page": Need.VIEWER,
+    "streaming.stream": Need.VIEWER,
+    "streaming.snapshot": Need.VIEWER,
+    "wall.wall": Need.VIEWER,
+    "wall.no_wall": Need.VIEWER,
+    "api.show_status": Need.VIEWER,
+    "api.list_cameras": Need.VIEWER,
+    "api.show_camera": Need.VIEWER,
+    "api.show_detections": Need.VIEWER,
+    "compat.video_feed": Need.VIEWER,
+    "ustreamer.stream": Need.VIEWER,
+    "ustreamer.snapshot": Need.VIEWER,
+    "ustreamer.state": Need.VIEWER,
+    "frigate.stream": Need.VIEWER,
+    "frigate.latest": Need.VIEWER,
+    "metrics.metrics": Need.ALL_CAMERAS,
+}
+"""By endpoint. What does not stand here is for nobody."""
+
+REALM = "stream-server"
+
+
+def check_access() -> Response | None:
+    """Let the current request pass to its view, or answer it: 401, 403, 429, or the way to the login page.
+
+    What is passed on has its grant in `current.grant`.
+    """
+    if request.routing_exception is not None:
+        return None  # there is no view to be kept from: 404, 405 or a redirect
+    if request.method not in SAFE_METHODS and _is_from_another_site():
+        abort(403, "this was sent by a page of another site")
+    need = NEEDS.get(request.endpoint or "")
+    if need is None:
+        abort(403, "nothing says who may ask for this")
+    g.grant = NOBODY
+    if need is Need.NOTHING:
+        with suppress(HTTPException, AccountsError):
+            g.grant = _grant()
+        return None
+    try:
+        g.grant = _grant()
+    except Unauthorized:
+        if _is_browsing():
+            return _send_to_login()
+        raise
+    _check_need(g.grant, need)
+    return None
+
+
+def _grant() -> Grant:
+    """Return what the request may do; answers 401 where it shows nothing, or what is worth nothing, 429."""
+    accounts = engine().accounts
+    access = accounts.access
+    if access == "this machine" and came_through_a_stranger():
+        abort(
+            403,
+            "this came through a proxy, and no user was added: name the proxy in server.trusted_proxies, or "
+            "add a user (stream-server user add)",
+        )
+    if access != "accounts":
+        return OPEN
+    try:
+        grant = identify(accounts)
+    except WrongCredentials:
+        raise _unauthorized("name, password or token is wrong, or not valid any more") from None
+    except TooManyTries as exc:
+        raise TooManyRequests(str(exc), retry_after=ceil(exc.wait_s)) from None
+    if grant is NOBODY:
+        raise _unauthorized("say who you are, by a password or a token")
+    return grant
+
+
+def _check_need(grant: Grant, need: Need) -> None:
+    """Answer 403 where a grant is not enough; which cameras it is for is up to `current.cameras`."""
+    if grant.methods is not None and request.method not in grant.methods:
+        abort(403, f"this is not for {request.method}")
+    if need is Need.ADMIN and grant.role != "admin":
+        abort(403, f"this is for admins, {grant.name} is a viewer")
+    if need is not Need.VIEWER and grant.cameras is not None:
+        abort(403, f"this is about all cameras, {grant.name} may see some")
+
+
+def _is_from_another_site() -> bool:
+    """Return whether a page of another site made a browser send this (Origin, RFC 6454; Fetch Metadata)."""
+    if are_typed_by_hand():
+        return False
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        return urlsplit(origin).netloc not in own_hosts()
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+
+
+def _is_browsing() -> bool:
+    """Return whether a person waits for a page, who can be shown another one."""
+    if request.method not in ("GET", "HEAD") or request.path.startswith("/api/"):
+        return False
+    is_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    return is_page and "text/html" in request.headers.get("Accept", "")
+
+
+def _send_to_login() -> Response:
+    """Show the login page, which leads back; without a worthless token, that would be in its address too."""
+    asked = request.path if "token" in request.args else request.full_path.rstrip("?")
+    return redirect(url_for("login.page", next=request.script_root + asked))
+
+
+def _unauthorized(reason: str) -> Unauthorized:
+    """Return the answer 401. Scripts of our pages are not asked for Basic: browsers would show a dialog."""
+    is_page = COOKIE in request.cookies or "Sec-Fetch-Site" in request.headers
+    schemes = ("bearer",) if is_page else ("basic", "bearer")
+    return Unauthorized(reason, www_authenticate=[WWWAuthenticate(s, {"realm": REALM}) for s in schemes])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import ClassVar
+
 
 class StreamServerError(Exception):
     """Anything the product reports in one line, without a traceback."""
@@ -28,7 +31,28 @@ class SourceEnded(SourceError):
 
 
 class ImageError(StreamServerError):
-    """Bytes that should be an image are not, or are one that is refused."""
+    """Bytes that should be an image are not, or are one that is refused.
+
+    status: of the HTTP answer. limit: the one that was exceeded, None where it is none.
+    """
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, reason: str, limit: int | None = None) -> None:
+        super().__init__(reason)
+        self.limit = limit
+
+
+class ImageTooLarge(ImageError):
+    """It has more bytes or pixels than are taken."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedImage(ImageError):
+    """It is no picture, or of a kind that is not taken."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class EncodeError(StreamServerError):

@@ -20,11 +20,11 @@ SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 SOS_MARKER, EOI_MARKER = 0xDA, 0xD9
 
 # ITU-T T.81, table B.1.
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _FIRST_MARKER = 0xC0
 _LENGTH = struct.Struct(">H")
-_FRAME_HEADER = struct.Struct(">xHH")
+FRAME_HEADER = struct.Struct(">xHH")
 _FILL = 0xFF
 
 
@@ -67,8 +67,8 @@ def read_size(jpeg: bytes) -> tuple[int, int]:
     at = 2
     while segment := segment_at(jpeg, at):
         marker, payload, at = segment
-        if marker in _FRAME_MARKERS and payload + _FRAME_HEADER.size <= len(jpeg):
-            height, width = _FRAME_HEADER.unpack_from(jpeg, payload)
+        if marker in FRAME_MARKERS and payload + FRAME_HEADER.size <= len(jpeg):
+            height, width = FRAME_HEADER.unpack_from(jpeg, payload)
             return _checked(width, height)
         if marker in (SOS_MARKER, EOI_MARKER):
             raise ImageError("not a usable JPEG: its header has no size")

@@ -22,7 +22,6 @@ from multiprocessing.connection import Connection
 
 from detector.batches import collect, groups, look_at
 from detector.errors import DetectorError, ModelError
-from detector.messages import DetectOptions as DetectOptions
 from detector.messages import (
     Answer,
     ImageDetector,

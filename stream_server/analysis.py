@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from detector.detections import BGRImage, Detections
@@ -15,6 +15,7 @@ from detector.errors import DetectorBusy, DetectorError
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
 from stream_server.config import DetectConfig
+from stream_server.encode import encode_jpeg, resize
 from stream_server.errors import ImageError
 from stream_server.frames import Frame
 from stream_server.motion import MotionGate
@@ -36,6 +37,20 @@ class Analysis:
     frame: Frame
     detections: Detections
     latency_s: float
+    _jpegs: dict[tuple[int | None, int], bytes] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def jpeg(self, width: int | None, quality: int) -> bytes:
+        """Return the frame, nothing drawn on it, as a JPEG; made when first asked for, any thread may ask.
+
+        width: in pixels, at most the frame's own; None: that. Two threads at once make it twice, which is
+        cheaper than a lock: both are right. Raises ImageError, EncodeError.
+        """
+        jpeg = self._jpegs.get((width, quality))
+        if jpeg is None:
+            jpeg = self._jpegs[width, quality] = encode_jpeg(resize(self.frame.image, width), quality)
+        return jpeg
 
 
 @dataclass(frozen=True, slots=True)

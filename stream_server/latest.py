@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -59,6 +60,20 @@ class Latest(Generic[T]):
         """Call `listener` no more: not even a call under way elsewhere goes on after this."""
         with self._changed:
             self._listeners.remove(listener)
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Have `listener` called, as `listen` says, until the block ends."""
+        self.listen(listener)
+        try:
+            yield
+        finally:
+            self.unlisten(listener)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anyone listens."""
+        return bool(self._listeners)
 
     def _tell(self) -> None:
         self._changed.notify_all()

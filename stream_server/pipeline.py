@@ -24,6 +24,7 @@ from stream_server.config import CameraConfig, Overlay, SourceConfig
 from stream_server.encode import encode_jpeg, resize, scaled_wh
 from stream_server.errors import EncodeError, ImageError
 from stream_server.frames import EncodedFrame, Frame, overload_note
+from stream_server.latest import Latest
 from stream_server.multipart import CANONICAL
 from stream_server.overload import STEPS, Governor
 from stream_server.sources.base import Source
@@ -46,7 +47,8 @@ DEFAULT_SIZE_WH = (1280, 720)
 class Pipeline:
     """Owns a camera, its streams and its tracker, and the thread that carries frames from one to the other.
 
-    `camera`, `streams`, `counters`, `analysis` and `detections_per_s` may be read from any thread.
+    `camera`, `streams`, `counters`, `analysis`, `analyses` and `detections_per_s` may be read from any thread.
+    Who listens to `analyses` keeps the camera open.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pipeline:
         self.name = name
         self.config = config
         self.counters = Counters()
+        self.analyses: Latest[Analysis] = Latest()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
@@ -93,6 +96,7 @@ class Pipeline:
         self._stop.set()
         self._wake.set()
         self.streams.close()
+        self.analyses.close()
         self.camera.stop()
 
     def join(self, timeout_s: float) -> None:
@@ -197,7 +201,7 @@ class Pipeline:
     def _update_lease(self) -> None:
         """Want frames while someone watches, and always where detection runs on a camera kept open."""
         detects_always = self._pool is not None and not self.config.on_demand
-        wanted = detects_always or self.streams.viewers > 0
+        wanted = detects_always or self.streams.viewers > 0 or self.analyses.is_heard
         if wanted and not self._has_lease:
             self.camera.acquire()
         elif self._has_lease and not wanted:
@@ -205,10 +209,11 @@ class Pipeline:
         self._has_lease = wanted
 
     def _collect(self) -> None:
-        """Publish the frames that were analysed since last time to those who see no others."""
+        """Publish what was found since last time, and the frames to those who see no others."""
         if self._analyst is None:
             return
         for analysis in self._analyst.collect():
+            self.analyses.put(analysis)
             for stream in self._watched("exact"):
                 if stream.is_due(analysis.frame, time.monotonic()):
                     self._publish(stream, analysis.frame, analysis.detections)

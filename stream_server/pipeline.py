@@ -47,8 +47,8 @@ DEFAULT_SIZE_WH = (1280, 720)
 class Pipeline:
     """Owns a camera, its streams and its tracker, and the thread that carries frames from one to the other.
 
-    `camera`, `streams`, `counters`, `analysis`, `analyses` and `detections_per_s` may be read from any thread.
-    Who listens to `analyses` keeps the camera open.
+    `camera`, `streams`, `counters`, `analysis`, `analyses` and `detections_per_s` may be read from any
+    thread. Who listens to `analyses` keeps the camera open.
     """
 
     def __init__(

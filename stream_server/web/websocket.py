@@ -1,4 +1,4 @@
-"""The server's end of WebSockets (RFC 6455): who may open one, how many there may be, and the talk over it.
+"""The server's end of WebSockets (RFC 6455): who may open one, and the talk over it.
 
 wsproto speaks the protocol; the socket is read and written here, by one thread, with deadlines.
 """
@@ -9,13 +9,10 @@ import logging
 import os
 import select
 import socket
-import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Response, abort, request
@@ -33,17 +30,15 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from stream_server.errors import LimitError
 from stream_server.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
 from stream_server.web.current import engine
 from stream_server.web.proxy import own_hosts
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 64 * 1024
+RECEIVE_BYTES = 64 * 1024
 PING_AFTER_S = 4.0
 """A peer that sends nothing is asked whether it is there."""
 SILENT_S = 10.0
@@ -78,8 +73,10 @@ class Refusal(Exception):
 class WebSocket:
     """One open WebSocket; used by one thread, but for `wake`."""
 
-    def __init__(self, sock: socket.socket, protocol: WSConnection) -> None:
-        """Take over `sock` and accept; protocol: with the peer's request taken in."""
+    def __init__(
+        self, sock: socket.socket, protocol: WSConnection, max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        """Take over `sock`; protocol: with the peer's request taken in."""
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -91,6 +88,7 @@ class WebSocket:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._poll.register(sock, select.POLLIN)
+        self._max_message_bytes = max_message_bytes
         self._unsent: deque[memoryview] = deque()
         self._messages: list[str | bytes] = []
         self._message = bytearray()
@@ -188,7 +186,7 @@ class WebSocket:
 
     def _read(self) -> None:
         try:
-            data = self._sock.recv(MAX_MESSAGE_BYTES)
+            data = self._sock.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError as exc:
@@ -218,8 +216,8 @@ class WebSocket:
     def _collect(self, event: TextMessage | BytesMessage) -> None:
         is_text = isinstance(event, TextMessage)
         self._message += event.data.encode() if isinstance(event.data, str) else event.data
-        if len(self._message) > MAX_MESSAGE_BYTES:
-            raise Refusal(CloseReason.MESSAGE_TOO_BIG, f"expected at most {MAX_MESSAGE_BYTES} bytes")
+        if len(self._message) > self._max_message_bytes:
+            raise Refusal(CloseReason.MESSAGE_TOO_BIG, f"expected at most {self._max_message_bytes} bytes")
         if event.message_finished:
             self._messages.append(self._message.decode() if is_text else bytes(self._message))
             self._message.clear()
@@ -232,15 +230,17 @@ def _ending(error: OSError) -> WebSocketClosed:
     return WebSocketLost(f"could not be reached ({error.strerror})")
 
 
-def serve(talk: Callable[[WebSocket], None]) -> Response:
+def serve(talk: Callable[[WebSocket], None], max_message_bytes: int = MAX_MESSAGE_BYTES) -> Response:
     """Open a WebSocket for the current request and run `talk` over it, on this thread, until it returns.
+
+    max_message_bytes: of the peer's messages; a longer one ends the talk.
 
     Answers 400 to a handshake that is none, 403 to pages of other origins than `server.embed_origins` allows,
     501 where the HTTP server keeps its sockets to itself; raises LimitError beyond `server.max_websockets`.
     """
     check_origin()
     protocol = _handshake()
-    with _one_of_the_budget(), WebSocket(_take_socket(), protocol) as opened:
+    with one_of_the_budget(), WebSocket(take_socket(), protocol, max_message_bytes) as opened:
         try:
             opened.accept()
             talk(opened)
@@ -253,7 +253,7 @@ def serve(talk: Callable[[WebSocket], None]) -> Response:
         except Exception:
             log.exception("a WebSocket failed")
             opened.close(CloseReason.INTERNAL_ERROR)
-    return _Finished()
+    return Finished()
 
 
 def check_origin() -> None:
@@ -280,38 +280,3 @@ def _handshake() -> WSConnection:
         abort(400, f"not a WebSocket handshake: {exc}")
     assert isinstance(event, Request)
     return protocol
-
-
-@contextmanager
-def _one_of_the_budget() -> Iterator[None]:
-    """Count one of the WebSockets there may be; each holds one of the server's threads."""
-    budget = engine().websockets
-    if not budget.acquire(blocking=False):
-        most = engine().config.server.max_websockets
-        raise LimitError(f"{most} WebSockets are open already, more are not allowed (server.max_websockets)")
-    try:
-        yield
-    finally:
-        budget.release()
-
-
-def _take_socket() -> socket.socket:
-    """Return the request's socket for our own: gunicorn loses it, Werkzeug keeps a copy to close."""
-    environ = request.environ
-    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-    if sock is None or isinstance(sock, ssl.SSLSocket):
-        abort(501, "this HTTP server cannot carry WebSockets")
-    return sock.dup() if "werkzeug.socket" in environ else socket.socket(fileno=sock.detach())
-
-
-class _Finished(Response):
-    """The answer to a request whose socket is closed already."""
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Tell the HTTP server that there is nothing left for it to do.
-
-        gunicorn takes StopIteration for a connection that is done with, Werkzeug a lost connection.
-        """
-        if "gunicorn.socket" in environ:
-            raise StopIteration
-        raise ConnectionResetError

@@ -11,7 +11,8 @@ from detector.errors import ModelError
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's list of files: "SHA-256  relative/path" lines, sorted.
 
-    A folder's is that of `cd FOLDER && find -type f | sed s,^./,, | LC_ALL=C sort | xargs sha256sum`.
+    A folder's is what this prints in it: `find -type f | sed 's,^./,,' | LC_ALL=C sort | xargs sha256sum |
+    sha256sum`.
 
     Raises ModelError for what cannot be read.
     """

@@ -67,7 +67,7 @@ def test_normalisation_is_that_of_the_input(
         (metadata_of("labels.txt", [1], [1])[:60], {}),
         (None, {"metadata.json": "{"}),
         (None, {"metadata.json": '{"names": 5}'}),
-        (None, {"metadata.json": "{" + "[" * 100_000}),
+        (None, {"metadata.json": '{"names": ' + "[" * 100_000}),
         (None, {"labels.txt": "x" * 2_000_000}),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from detector.backends.graph_safety import check_frozen_graph
-from detector.backends.tensorflow import TensorFlowBackend, tensorflow_for
+from detector.backends.tensorflow import TensorFlowBackend, choose_outputs, tensorflow_for
 from detector.errors import ModelError
 from detector.model_file import ModelFile
 
@@ -31,7 +31,7 @@ def load_frozen_graph(file: ModelFile, *, threads: int) -> TensorFlowBackend:
         check_frozen_graph(definition, output_names)
         wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
         tensors = {name: _get(wrapped.graph, name) for name in (input_name, *output_names)}
-        outputs = {name.removesuffix(":0"): tensors[name] for name in output_names}
+        outputs = choose_outputs({name.removesuffix(":0"): tensors[name] for name in output_names})
         function = wrapped.prune(tensors[input_name], outputs)
         shapes = {name: tensor.shape for name, tensor in outputs.items()}
         return TensorFlowBackend(function, tensors[input_name], shapes)

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from detector.backends.saved_model import choose_outputs
-from detector.backends.tensorflow import TensorFlowBackend, tensorflow_for
+from detector.backends.tensorflow import TensorFlowBackend, choose_outputs, tensorflow_for
 from detector.errors import ModelError
 from detector.model_file import ModelFile
 

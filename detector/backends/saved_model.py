@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from detector.backends.graph_safety import check_saved_model
-from detector.backends.tensorflow import TensorFlowBackend, tensorflow_for
+from detector.backends.tensorflow import TensorFlowBackend, choose_outputs, tensorflow_for
 from detector.errors import ModelError
 from detector.model_file import ModelFile
 
@@ -35,13 +35,6 @@ def load_saved_model(file: ModelFile, *, threads: int) -> TensorFlowBackend:
             return {output: found[output] for output in outputs}
 
         return TensorFlowBackend(run, spec, {output: spec.shape for output, spec in outputs.items()})
-
-
-def choose_outputs(found: Mapping[str, Any], wanted: Collection[str]) -> Mapping[str, Any]:
-    """Return the outputs that are numbers; of them those that are wanted, if any are named."""
-    if missing := [name for name in wanted if name not in found]:
-        raise ModelError(f"no output {missing[0]!r}; it has {', '.join(sorted(found))}")
-    return {name: found[name] for name in wanted or found if found[name].dtype.name != "string"}
 
 
 def _read_graph(file: ModelFile) -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -48,7 +48,7 @@ class TensorFlowBackend:
         }
 
     def run(self, images: ModelInput) -> Arrays:
-        """Return the outputs for `images` by name; text is left out. Raises DetectorError."""
+        """Return the outputs for `images` by name. Raises DetectorError."""
         if self._graph is None:
             raise DetectorError("the detector is closed")
         import tensorflow as tf  # noqa: PLC0415 - there already
@@ -57,11 +57,7 @@ class TensorFlowBackend:
             outputs = {name: value.numpy() for name, value in self._graph(tf.constant(images)).items()}
         except (tf.errors.OpError, ValueError, TypeError) as exc:
             raise DetectorError(f"TensorFlow cannot run the model: {one_line(exc)}") from exc
-        return {
-            name: array.astype(np.float32, copy=False)
-            for name, array in outputs.items()
-            if array.dtype != object
-        }
+        return {name: array.astype(np.float32, copy=False) for name, array in outputs.items()}
 
     def close(self) -> None:
         """Let go of the model; may be called twice."""
@@ -94,6 +90,13 @@ def tensorflow_for(path: Path, threads: int) -> Iterator[Any]:
         except Exception as exc:  # a damaged file lets its loaders raise anything: KeyError, AttributeError …
             _LOG.debug("%s", path, exc_info=exc)
             raise ModelError(f"{path}: TensorFlow cannot load it: {one_line(exc)}") from exc
+
+
+def choose_outputs(found: Mapping[str, Any], wanted: Collection[str] = ()) -> Mapping[str, Any]:
+    """Return the outputs that are numbers; of them those that are wanted, if any are named."""
+    if missing := [name for name in wanted if name not in found]:
+        raise ModelError(f"no output {missing[0]!r}; it has {', '.join(sorted(found))}")
+    return {name: found[name] for name in wanted or found if found[name].dtype.name != "string"}
 
 
 def one_line(exc: Exception) -> str:

@@ -161,7 +161,10 @@ def save_as_frozen_graph(path: Path) -> Path:
 
 
 def save_quantised(path: Path, photos: list[BGRImage]) -> Path:
-    """Write the default model with int8 throughout, calibrated on `photos`; return `path`."""
+    """Write the default model with int8 throughout, calibrated on `photos`, and return `path`.
+
+    Without photos: int8 weights, all else float.
+    """
     tf = tensorflow()
     module = tf.Module()
     spec = tf.TensorSpec((1, SIDE, SIDE, 3), tf.float32, name="image")
@@ -170,9 +173,10 @@ def save_quantised(path: Path, photos: list[BGRImage]) -> Path:
         [module.detect.get_concrete_function()], module
     )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([array] for array in _inputs(photos))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    if photos:
+        converter.representative_dataset = lambda: ([array] for array in _inputs(photos))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     path.write_bytes(converter.convert())
     return path
 

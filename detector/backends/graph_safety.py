@@ -29,10 +29,7 @@ def check_saved_model(graph: Any) -> None:
     roots = [info.name for signature in graph.signature_def.values() for info in signature.outputs.values()]
     roots += [graph.saver_def.restore_op_name, *_initializers(graph)]
     nodes = {node.name: node for node in graph.graph_def.node}
-    objects = graph.object_graph_def.nodes
-    functions = [name for part in objects for name in part.function.concrete_functions]
-    functions += [part.bare_concrete_function.concrete_function_name for part in objects]
-    _check(graph.graph_def.library, _reached(nodes, roots), functions)
+    _check(graph.graph_def.library, _reached(nodes, roots), graph.object_graph_def.concrete_functions)
 
 
 def check_frozen_graph(definition: Any, outputs: Iterable[str]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Collection
-from concurrent.futures import Future
 
-from detector.detections import BGRImage, Detections, check_image
+from detector.detections import BGRImage, check_image
 from detector.dispatcher import Dispatcher
 from detector.errors import DetectorError
 from detector.messages import DetectOptions
-from detector.requests import Client, Request
+from detector.requests import Client, FutureDetections, Request
 
 _numbers = itertools.count(1)
 
@@ -54,7 +53,7 @@ class PoolClient:
         classes: Collection[str] | None = None,
         max_detections: int | None = None,
         timeout_s: float | None = None,
-    ) -> Future[Detections]:
+    ) -> FutureDetections:
         """Return the future detections of `image`, as the pool's `submit` does.
 
         Without having asked, or too late after having been called, the image waits in the client's line.

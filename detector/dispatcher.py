@@ -205,6 +205,7 @@ class Dispatcher:
             for following in islice(place.work, place.max_batch):
                 following.request.claim()  # the worker begins with it now
         self.dispatch()
+        work.request.future.inference_s = answer.inference_ms / 1000
         work.request.complete(answer.result)
 
     def _settle(self, request: Request, cost_s: float) -> None:

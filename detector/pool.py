@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pipe
@@ -15,14 +14,14 @@ from multiprocessing.connection import wait
 from types import TracebackType
 
 from detector.client import PoolClient
-from detector.detections import BGRImage, Detections
+from detector.detections import BGRImage
 from detector.dispatcher import Dispatcher
 from detector.errors import DetectorError, DetectorTimeout, WorkerLost
 from detector.layout import Layout, Planner
 from detector.machine import usable_cores
 from detector.messages import Loader, Model, Setup, name_of
 from detector.places import Place, WorkerStatus
-from detector.requests import Client
+from detector.requests import Client, FutureDetections
 from detector.restarts import RestartBudget
 from detector.workforce import Limits, Workforce
 
@@ -192,7 +191,7 @@ class DetectorPool:
         classes: Collection[str] | None = None,
         max_detections: int | None = None,
         may_wait: bool = True,
-    ) -> Future[Detections]:
+    ) -> FutureDetections:
         """Return the future detections of `image`, which nobody may change until then.
 
         model: one of the pool's, by name (default: the first).

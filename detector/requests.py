@@ -14,6 +14,15 @@ from detector.errors import DetectorError
 from detector.messages import DetectOptions
 
 
+class FutureDetections(Future[Detections]):
+    """The detections of one image, once they are known.
+
+    inference_s: how long a detector was busy with it, of a batch an equal part; 0 before it is done.
+    """
+
+    inference_s = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One image and the promise of its detections.
@@ -29,7 +38,7 @@ class Request:
     options: DetectOptions
     deadline: float
     cost_s: float = 0.0
-    future: Future[Detections] = field(default_factory=Future)
+    future: FutureDetections = field(default_factory=FutureDetections)
     _is_claimed: bool | None = None
 
     @property

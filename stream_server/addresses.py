@@ -53,6 +53,13 @@ def _check_network(network: object) -> IPv4Network | IPv6Network:
         raise ValueError("expected an IP address or network, e.g. 127.0.0.1 or 10.0.0.0/8") from None
 
 
+def _check_host_or_network(value: object) -> str | IPv4Network | IPv6Network:
+    try:
+        return _check_network(value)
+    except ValueError:
+        return _check_host(value)
+
+
 Origin = Annotated[str, BeforeValidator(_check_origin)]
 """Scheme, host and port of a site, or `*` for any."""
 Host = Annotated[str, BeforeValidator(_check_host)]
@@ -61,3 +68,5 @@ PublicURL = Annotated[str, BeforeValidator(_check_public_url)]
 """Scheme, host, port and path, without a slash at the end."""
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_check_network)]
 """An IP network; an address is one of a single member."""
+HostOrNetwork = Annotated[str | IPv4Network | IPv6Network, BeforeValidator(_check_host_or_network)]
+"""A host's name, an IP network, or `*`."""

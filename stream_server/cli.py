@@ -175,29 +175,40 @@ def check(**options: Any) -> None:
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", default=DetectorConfig().model, show_default=True, help="Name or file of the model.")
 @click.option("--score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Least score.")
+@click.option(
+    "--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+    help="Overlap above which two boxes of a class are one.",
+)  # fmt: skip
 @click.option("--classes", help="Labels to keep, separated by commas; default: all.")
+@click.option("--max-detections", type=click.IntRange(1, 1000), help="Most objects in a picture.")
+@click.option(
+    "--min-width", type=click.FloatRange(0, 1), default=0,
+    help="Least width of an object, as a part of the picture's.",
+)  # fmt: skip
+@click.option("--min-height", type=click.FloatRange(0, 1), default=0, help="Least height, likewise.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder for annotated copies."
 )
 @_one_line_errors
 def detect(
-    images: tuple[Path, ...], model: str, score: float, classes: str | None, output: Path | None
+    images: tuple[Path, ...], model: str, score: float, iou: float, output: Path | None, **wishes: Any
 ) -> None:
     """Find objects in pictures: JSON, one line a picture, and annotated copies with --output.
 
     Exit code 1 when a picture cannot be read; the others are done all the same.
     """
     from detector import load_detector  # noqa: PLC0415
+    from stream_server.image_analysis import AnalysisOptions  # noqa: PLC0415
     from stream_server.stills import detect_file  # noqa: PLC0415
 
-    wanted = [word.strip() for word in classes.split(",")] if classes else None
+    options = AnalysisOptions(score_threshold=score, iou_threshold=iou, **wishes)
     if output is not None:
         _make_folder(output, images)
     failed = False
     with load_detector(model) as detector:
         for path in images:
             try:
-                click.echo(detect_file(detector, path, score, wanted, output).model_dump_json())
+                click.echo(detect_file(detector, path, options, output).model_dump_json())
             except ImageError as exc:
                 failed = True
                 click.echo(f"stream-server: {path}: {exc}", err=True)

@@ -26,7 +26,7 @@ from detector.catalog import find_model, is_known
 from detector.labels.files import BUILT_IN
 from detector.model_file import Channels, HeadName, ModelFile, Resize
 from stream_server import secrets
-from stream_server.addresses import Host, Network, Origin, PublicURL
+from stream_server.addresses import Host, HostOrNetwork, Network, Origin, PublicURL
 from stream_server.errors import ConfigError
 from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
@@ -309,6 +309,12 @@ class ServerConfig(_Model):
     max_websockets: int = Field(
         16, ge=1, le=256, description="WebSockets open at once, each with a thread of its own; more get 503."
     )
+    max_image_bytes: int = Field(
+        20 * 2**20, ge=1024, le=2**30, description="Bytes of a picture that is sent to the server, at most."
+    )
+    max_image_pixels: int = Field(
+        40_000_000, ge=1, le=2**30, description="Its pixels, at most; one takes 3 bytes of memory."
+    )
     embed_origins: tuple[Origin, ...] = Field(
         (),
         description="Other sites whose pages may show the player, e.g. `[https://home.example:8123]`; `'*'`: "
@@ -346,6 +352,33 @@ class AuthConfig(_Model):
         description="Where users and tokens are kept: an SQLAlchemy URL, also as `{env: NAME}` or "
         "`{file: PATH}`. Default: `data/accounts.db` beside the configuration file, or where you are.",
     )
+
+
+class ApiConfig(_Model):
+    """Who sends pictures, how many, and from where they may be fetched."""
+
+    models: tuple[str, ...] = Field(
+        (),
+        description="Models that may be asked for besides the detector's and the cameras'; named ones are "
+        "loaded even when no camera detects.",
+    )
+    max_requests: int = Field(
+        16, ge=1, le=256, description="Requests with pictures answered at once; more get 503."
+    )
+    max_requests_per_address: int | None = Field(
+        None, ge=1, description="The same for each client address; more get 429."
+    )
+    max_request_bytes: int = Field(
+        32 * 2**20, ge=1024, le=2**30, description="Bytes of a request with pictures, at most."
+    )
+    max_images: int = Field(32, ge=1, le=1000, description="Pictures in a request, at most.")
+    url_hosts: tuple[HostOrNetwork, ...] = Field(
+        (),
+        description="Hosts from which pictures are fetched when a request names their address, e.g. "
+        "`[cdn.example.com]`; `'*'`: all that are public. One that is not needs its network here as well, "
+        "e.g. `192.168.1.0/24`. Default: none.",
+    )
+    url_timeout_s: float = Field(10, gt=0, le=60, description="Seconds for fetching one of them.")
 
 
 def database_of(config: Config, config_file: Path | None) -> str:
@@ -508,6 +541,7 @@ class Config(_Model):
 
     server: ServerConfig = Field(default_factory=ServerConfig)
     auth: AuthConfig = Field(default_factory=AuthConfig)
+    api: ApiConfig = Field(default_factory=ApiConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     cameras: dict[CameraName, CameraConfig] = Field(default_factory=dict)
 
@@ -548,6 +582,7 @@ class Config(_Model):
         Raises ModelError for an unknown one, ConfigError for two that have one name.
         """
         wanted = [camera.detect.model for camera in self.cameras.values() if camera.detect.enabled]
+        wanted += self.api.models
         if not wanted or self.detector.workers == 0:
             return []
         files: dict[str, ModelFile] = {}
@@ -598,7 +633,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{path}: expected the sections server, auth, detector and cameras, got {type(data).__name__}"
+            f"{path}: expected the sections server, auth, api, detector and cameras, "
+            f"got {type(data).__name__}"
         )
     return data
 

@@ -16,6 +16,7 @@ from stream_server.accounts.grants import OPEN, Lease
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
 from stream_server.fanout import Fanout
+from stream_server.image_analyst import ImageAnalyst
 from stream_server.pipeline import Pipeline
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
@@ -41,6 +42,7 @@ class Engine:
         self.telemetry = Telemetry()
         self.fanout = Fanout()
         self.pool = self._make_pool(config)
+        self.image_analyst = ImageAnalyst(self.pool, config) if self.pool else None
         self.pipelines = {
             name: Pipeline(
                 name,

@@ -33,7 +33,8 @@ class SourceEnded(SourceError):
 class ImageError(StreamServerError):
     """Bytes that should be an image are not, or are one that is refused.
 
-    status: of the HTTP answer. limit: the one that was exceeded, None where it is none.
+    status: of the HTTP answer. limit: the one that was exceeded, None where it is none. field: where in the
+    request the image is, None where there is no other.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
@@ -41,6 +42,7 @@ class ImageError(StreamServerError):
     def __init__(self, reason: str, limit: int | None = None) -> None:
         super().__init__(reason)
         self.limit = limit
+        self.field: str | None = None
 
 
 class ImageTooLarge(ImageError):
@@ -53,6 +55,14 @@ class UnsupportedImage(ImageError):
     """It is no picture, or of a kind that is not taken."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class OptionError(StreamServerError):
+    """What is asked about a picture cannot be, e.g. a class that the model does not know; field: its name."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
 
 
 class EncodeError(StreamServerError):

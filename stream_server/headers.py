@@ -41,9 +41,9 @@ def read_header(data: bytes) -> Header:
             if 0 in header.size_wh:
                 raise ImageError(f"has {header.size_wh[0]}x{header.size_wh[1]} pixels")
             return header
-    raise UnsupportedImage(
-        "is empty; expected a picture" if not data else f"is no JPEG, PNG, WebP or BMP: {data[:4].hex(' ')}…"
-    )
+    if not data:
+        raise UnsupportedImage("is empty; expected a picture")
+    raise UnsupportedImage(f"is no JPEG, PNG, WebP or BMP: it starts with {data[:4].hex(' ')}")
 
 
 def _read_jpeg(data: bytes) -> Header:

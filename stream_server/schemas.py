@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import datetime, timezone
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 import stream_server
-from detector.detections import Detections
 from stream_server.accounts.grants import Access
+from stream_server.analysis import Analysis
 from stream_server.camera import CameraState
 from stream_server.clock import wall_clock
 from stream_server.engine import Engine
+from stream_server.objects import Detection, detection_list
 from stream_server.pipeline import Pipeline
 
 
@@ -97,28 +95,6 @@ class CameraList(BaseModel):
     cameras: list[CameraInfo]
 
 
-class Box(BaseModel):
-    """Corners of a rectangle."""
-
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-
-
-class Detection(BaseModel):
-    """One object in a frame."""
-
-    label: str
-    class_id: int
-    score: float = Field(ge=0, le=1)
-    track_id: int | None = Field(
-        description="Stays with an object from frame to frame; null before it is sure."
-    )
-    box: Box = Field(description="In pixels of the frame.")
-    box_relative: Box = Field(description="The same box, 0..1 of width and height.")
-
-
 class DetectionList(BaseModel):
     """What was found in the newest analysed frame of a camera."""
 
@@ -130,9 +106,9 @@ class DetectionList(BaseModel):
     detections: list[Detection]
 
     @classmethod
-    def of(cls, pipeline: Pipeline) -> DetectionList:
-        """Return the newest detections of `pipeline`."""
-        analysis = pipeline.analysis
+    def of(cls, pipeline: Pipeline, analysis: Analysis | None = None) -> DetectionList:
+        """Return what an analysis of `pipeline` says; default: its newest."""
+        analysis = analysis or pipeline.analysis
         if analysis is None:
             return cls(
                 camera=pipeline.name, sequence=None, captured_at=None, width=0, height=0, detections=[]
@@ -146,33 +122,3 @@ class DetectionList(BaseModel):
             height=frame.size_wh[1],
             detections=detection_list(analysis.detections, frame.size_wh, pipeline.labels),
         )
-
-
-def detection_list(
-    detections: Detections, size_wh: tuple[int, int], labels: Mapping[int, str]
-) -> list[Detection]:
-    """Return `detections` of an image of `size_wh` as the API shows them."""
-    width, height = size_wh
-    return [
-        Detection(
-            label=labels.get(int(class_id), str(class_id)),
-            class_id=int(class_id),
-            score=round(float(score), 4),
-            track_id=int(track_id) or None,
-            box=_box(box, 1, 1, 1),
-            box_relative=_box(box, width, height, 5),
-        )
-        for box, score, class_id, track_id in zip(
-            detections.boxes, detections.scores, detections.class_ids, detections.track_ids, strict=True
-        )
-    ]
-
-
-def _box(box: NDArray[np.float32], width: float, height: float, digits: int) -> Box:
-    x_min, y_min, x_max, y_max = (float(side) for side in box)
-    return Box(
-        x_min=round(x_min / width, digits),
-        y_min=round(y_min / height, digits),
-        x_max=round(x_max / width, digits),
-        y_max=round(y_max / height, digits),
-    )

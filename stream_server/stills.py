@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-from pydantic import BaseModel
-
-from detector.detections import BGRImage
 from detector.detector import Detector
 from stream_server.annotate import annotate
 from stream_server.encode import encode_jpeg
-from stream_server.errors import ImageError
-from stream_server.schemas import Detection, detection_list
+from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, KnownModel, Timings
+from stream_server.images import ImageLimits, decode_image
 
 QUALITY = 90
-
-
-class ImageDetections(BaseModel):
-    """What was found in one picture file."""
-
-    image: str
-    width: int
-    height: int
-    detections: list[Detection]
-
-
-def read_image(path: Path) -> BGRImage:
-    """Return the picture in a file, (H, W, 3) uint8 BGR, turned as its EXIF data says.
-
-    Raises ImageError for a file that holds no picture OpenCV reads, OSError for one that cannot be read.
-    """
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise ImageError(f"is not a picture ({data.size} bytes); expected JPEG, PNG, WebP or BMP")
-    return np.asarray(image, np.uint8)
+LIMITS = ImageLimits(max_bytes=2**30, max_pixels=2**30)
+"""One's own files are trusted; more pixels OpenCV does not take."""
 
 
 def annotated_path(image: Path, folder: Path) -> Path:
@@ -46,25 +22,27 @@ def annotated_path(image: Path, folder: Path) -> Path:
 
 
 def detect_file(
-    detector: Detector,
-    path: Path,
-    score_threshold: float,
-    classes: Collection[str] | None,
-    output: Path | None,
-) -> ImageDetections:
+    detector: Detector, path: Path, options: AnalysisOptions, output: Path | None
+) -> ImageAnalysis:
     """Return what is in the picture at `path`; with `output`, put an annotated copy into that folder too.
 
     Raises ImageError, OSError, and what `Detector.detect` raises.
     """
-    image = read_image(path)
-    found = detector.detect(image, score_threshold=score_threshold, classes=classes)
+    data = path.read_bytes()
+    started = time.perf_counter()
+    image = decode_image(data, LIMITS)
+    decoded = time.perf_counter()
+    found = detector.detect(
+        image,
+        score_threshold=options.score_threshold,
+        iou_threshold=options.iou_threshold,
+        classes=options.classes,
+        max_detections=options.wanted_detections,
+    )
+    ended = time.perf_counter()
+    found = options.keep(found, (image.shape[1], image.shape[0]))
     if output is not None:
         jpeg = encode_jpeg(annotate(image, found, detector.labels), QUALITY)
         annotated_path(path, output).write_bytes(jpeg)
-    height, width = image.shape[:2]
-    return ImageDetections(
-        image=str(path),
-        width=width,
-        height=height,
-        detections=detection_list(found, (width, height), detector.labels),
-    )
+    timings = Timings.of(started, decoded, ended - decoded, ended)
+    return ImageAnalysis.of(str(path), image, found, timings, KnownModel(detector.name, detector.labels))

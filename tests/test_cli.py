@@ -238,9 +238,9 @@ def test_detect_goes_on_after_pictures_it_cannot_read(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert [json.loads(line)["image"] for line in result.stdout.splitlines()] == [str(CAT)]
     assert result.stderr.splitlines() == [
-        f"stream-server: {wrong[0]}: is not a picture (2 bytes); expected JPEG, PNG, WebP or BMP",
-        f"stream-server: {wrong[1]}: is not a picture (0 bytes); expected JPEG, PNG, WebP or BMP",
-        f"stream-server: {wrong[2]}: is not a picture (100 bytes); expected JPEG, PNG, WebP or BMP",
+        f"stream-server: {wrong[0]}: is no JPEG, PNG, WebP or BMP: it starts with 78 0a",
+        f"stream-server: {wrong[1]}: is empty; expected a picture",
+        f"stream-server: {wrong[2]}: is a JPEG whose header has no size",
         f"stream-server: {wrong[3]}: No such file or directory",
         f"stream-server: {tmp_path}: Is a directory",
     ]

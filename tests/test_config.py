@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from stream_server.config import (
+    ApiConfig,
     AuthConfig,
     CameraConfig,
     Config,
@@ -203,9 +204,9 @@ def _logged(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- 1", "expected the sections server, auth, detector and cameras, got list"),
+        ("- 1", "expected the sections server, auth, api, detector and cameras, got list"),
         ("sever: {}", "sever: unknown key; did you mean server?"),
-        ("x: {}", "x: unknown key; expected one of auth, cameras, detector, server"),
+        ("x: {}", "x: unknown key; expected one of api, auth, cameras, detector, server"),
         ("server: {prot: 1}", "server.prot: unknown key; did you mean port?"),
         ("server: {port: 99999}", "server.port: got 99999, expected 0 to 65535"),
         ("server: {port: http}", "server.port: got 'http', expected a whole number, 0 to 65535"),
@@ -399,9 +400,10 @@ def test_source_that_is_not_on_the_list_is_refused_by_name(source: str, reason: 
         DetectConfig,
         MotionConfig,
         StreamConfig,
+        ApiConfig,
     ],
 )
 def test_every_key_is_described(model: type[BaseModel]) -> None:
     described = {name: field.description for name, field in model.model_fields.items()}
-    sections = {"server", "auth", "detector", "cameras"} if model is Config else set()
+    sections = {"server", "auth", "api", "detector", "cameras"} if model is Config else set()
     assert not [name for name, text in described.items() if not text and name not in sections]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from stream_server.config import (
+    ApiConfig,
     AuthConfig,
     CameraConfig,
     DetectConfig,
@@ -33,6 +34,7 @@ BEGIN, END = "<!-- config reference: begin -->", "<!-- config reference: end -->
 SECTIONS = (
     ("server", ServerConfig),
     ("auth", AuthConfig),
+    ("api", ApiConfig),
     ("detector", DetectorConfig),
     ("detector.models.NAME", ModelConfig),
     ("cameras.NAME", CameraConfig),

@@ -112,9 +112,9 @@ class Store:
         secret, now = passwords.new_token(), time.time()
         with self._changing() as transaction:
             transaction.execute(delete(Session).where(Session.expires_at <= now))
-            kept = passwords.hash_token(secret)
-            times = {"created_at": now, "expires_at": now + lifetime_s}
-            _need(transaction, User, name).sessions.append(Session(hash=kept, **times))
+            user = _need(transaction, User, name)
+            kept, ends_at = passwords.hash_token(secret), now + lifetime_s
+            transaction.add(Session(user_id=user.id, hash=kept, created_at=now, expires_at=ends_at))
         return secret
 
     def close_session(self, secret: str) -> None:

@@ -5,7 +5,7 @@ Times are seconds since 1970.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, Double, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 NAME_LENGTH = 64
@@ -14,6 +14,8 @@ HASH_LENGTH = 64
 
 class Base(DeclarativeBase):
     """What all tables share."""
+
+    type_annotation_map = {float: Double}  # noqa: RUF012 - as SQLAlchemy wants it; MySQL's FLOAT has 24 bits
 
 
 class _Rights:

@@ -20,7 +20,7 @@ def upgrade() -> None:
         _name(index=True),
         _hash(),
         *_rights(),
-        *(sa.Column(name, sa.Float) for name in ("expires_at", "used_at", "revoked_at")),
+        *(sa.Column(name, sa.Double) for name in ("expires_at", "used_at", "revoked_at")),
     )
     op.create_table(
         "sessions",
@@ -29,7 +29,7 @@ def upgrade() -> None:
             "user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
         ),
         _hash(),
-        *(sa.Column(name, sa.Float, nullable=False) for name in ("created_at", "expires_at")),
+        *(sa.Column(name, sa.Double, nullable=False) for name in ("created_at", "expires_at")),
     )
     changes = op.create_table("changes", _id(), sa.Column("number", sa.Integer, nullable=False))
     op.bulk_insert(changes, [{"id": 1, "number": 1}])
@@ -57,5 +57,5 @@ def _rights() -> tuple[sa.Column[str], sa.Column[object], sa.Column[float]]:
     return (
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("cameras", sa.JSON(none_as_null=True)),
-        sa.Column("created_at", sa.Float, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from detector.gpus import gpus_for
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
@@ -187,9 +188,13 @@ class Engine:
         files = config.model_files()
         if not files:
             return None
+        gpus, workers = gpus_for(files), config.detector.workers
+        if gpus and workers == "auto":
+            workers = len(gpus)
         return DetectorPool(
             files,
-            workers=planner_for(files[0], config.detector.workers, config.detector.threads),
+            workers=planner_for(files[0], workers, config.detector.threads),
+            devices=gpus,
             timeout_s=config.detector.timeout_s,
             max_batch=config.detector.max_batch,
             max_wait_s=config.detector.max_wait_ms / 1000,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import click
 
 from stream_server.accounts.grants import Role
-from stream_server.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
+from stream_server.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, looks_like_token
 from stream_server.config import Config, database_of
 from stream_server.errors import AccountsError, ConfigError, StreamServerError
 from stream_server.secrets import redact
@@ -187,6 +187,8 @@ def _password(file: Path | None) -> str:
             f"the password has {len(password)} characters, "
             f"expected {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH}"
         )
+    if looks_like_token(password):
+        raise AccountsError("this is a token, expected a password")
     return password
 
 

@@ -13,6 +13,8 @@ _METHOD = "scrypt:32768:8:3"
 """N, r and p as OWASP's Password Storage Cheat Sheet has them: 32 MiB, about 0.2 s on one core."""
 TOKEN_PREFIX = "sst_"  # noqa: S105 - not one, but how each begins
 TOKEN_BYTES = 32
+TOKEN_LENGTH = len(TOKEN_PREFIX) + 43
+"""In characters; 32 bytes are 43 of Base64."""
 
 
 def hash_password(password: str) -> str:
@@ -32,6 +34,11 @@ def is_password(password: str, kept: str | None) -> bool:
 def new_token() -> str:
     """Return a token nobody can guess, which says what it is to who finds it."""
     return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def looks_like_token(text: str) -> bool:
+    """Return whether `text` can be a token, of whatever worth; no password is tried that can."""
+    return text.startswith(TOKEN_PREFIX) and len(text) == TOKEN_LENGTH
 
 
 def hash_token(token: str) -> str:

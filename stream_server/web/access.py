@@ -28,6 +28,8 @@ class Need(Enum):
     VIEWER = "a viewer"
     """Views give viewers the cameras of their grant and no others: they ask `current.cameras`."""
     ALL_CAMERAS = "a viewer of all cameras"
+    CAMERA_ADMIN = "an admin of the camera"
+    """Views ask `current.cameras`, as for viewers: a token for one camera's pictures is good for that."""
     ADMIN = "an admin"
 
 
@@ -60,7 +62,8 @@ NEEDS: Mapping[str, Need] = {
 }
 """By endpoint. What does not stand here is for nobody."""
 
-REALM = "stream-server"
+REALM = "stream-server cameras"
+"""With a blank: Werkzeug quotes what it has to, and a realm has to be quoted (RFC 9110, section 11.5)."""
 
 
 def check_access() -> Response | None:
@@ -117,9 +120,9 @@ def _check_need(grant: Grant, need: Need) -> None:
     """Answer 403 where a grant is not enough; which cameras it is for is up to `current.cameras`."""
     if grant.methods is not None and request.method not in grant.methods:
         abort(403, f"this is not for {request.method}")
-    if need is Need.ADMIN and grant.role != "admin":
+    if need in (Need.CAMERA_ADMIN, Need.ADMIN) and grant.role != "admin":
         abort(403, f"this is for admins, {grant.name} is a viewer")
-    if need is not Need.VIEWER and grant.cameras is not None:
+    if need in (Need.ALL_CAMERAS, Need.ADMIN) and grant.cameras is not None:
         abort(403, f"this is about all cameras, {grant.name} may see some")
 
 

@@ -118,7 +118,7 @@ def _show_http_error(error: HTTPException) -> Response:
     response = _answer(HTTPStatus(error.code or 500), error.description or "")
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
-            response.headers[name] = value
+            response.headers.add(name, value)
     return response
 
 

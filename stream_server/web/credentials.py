@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import NOBODY, Grant
+from stream_server.accounts.passwords import looks_like_token
 
 COOKIE = "stream_server_session"
 TOKEN_HEADERS = ("X-Api-Token", "doods-auth-key")
@@ -66,9 +67,11 @@ def _by_basic(accounts: Accounts) -> Grant:
     if shown is None or shown.type != "basic":
         raise WrongCredentials
     name, password = shown.username or "", shown.password or ""
-    return _worth(
-        accounts.by_token(password) or accounts.by_password(name, password, request.remote_addr or "")
-    )
+    if looks_like_token(password):
+        return _worth(accounts.by_token(password))
+    if not name:
+        raise WrongCredentials
+    return _worth(accounts.by_password(name, password, request.remote_addr or ""))
 
 
 def _bearer() -> str:

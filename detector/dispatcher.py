@@ -138,6 +138,7 @@ class Dispatcher:
             else:
                 orders.append(self._give(turn, turn.request, now))
         if self._look_again_at(now) < self._asleep_until:
+            self.wake_up()  # once is enough
             self._wake()
         return orders, called
 

@@ -13,6 +13,7 @@ from stream_server.clock import Clock
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
 from stream_server.frames import Picture
+from stream_server.source_url import SourceKind
 from stream_server.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -20,10 +21,13 @@ log = logging.getLogger(__name__)
 RETRY_S = (1.0, 60.0)
 WEBCAM_RETRY_S = (1.0, 4.0)
 """Looking for a webcam costs nothing, and it is back within 5 s of being plugged in."""
+PUSH_RETRY_S = (0.5, 0.5)
+"""To listen costs nothing either, and who begins to send waits for his picture."""
 AUTH_RETRY_S = (375.0, 3000.0)
 """5 min to 1 h, spread included: cameras lock accounts after a few wrong passwords."""
 STABLE_S = 10.0
 """A source that delivered this long is tried again after the shortest pause when it is lost."""
+_RETRY_S_OF: dict[SourceKind, tuple[float, float]] = {"webcam": WEBCAM_RETRY_S, "push": PUSH_RETRY_S}
 GRACE_S = 1.5
 """A source this much later than its own timeout hangs in native code. As long its successor waits for it."""
 
@@ -86,7 +90,7 @@ class Capture:
         self._predecessor = predecessor
         self._wake = threading.Event()
         self._source: Source | None = None
-        self._retry = Backoff(*(WEBCAM_RETRY_S if config.url.kind == "webcam" else RETRY_S))
+        self._retry = Backoff(*_RETRY_S_OF.get(config.url.kind, RETRY_S))
         self._auth_retry = Backoff(*AUTH_RETRY_S)
         self._was_stable = False
         self._busy_since = 0.0

@@ -99,7 +99,8 @@ class SourceConfig(_Model):
 
     source: str = Field(
         description="Webcam (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), `rtsp(s)://…`, `http(s)://…` (MJPEG, "
-        "JPEG snapshot or `.m3u8`), the path of a video file, or `demo:`."
+        "JPEG snapshot or `.m3u8`), the path of a video file, `push:` (its pictures are sent to the server), "
+        "or `demo:`."
     )
     username: str | None = Field(None, description="User name at the camera; may also stand in the address.")
     password: Secret | None = Field(

@@ -21,6 +21,7 @@ from stream_server.image_analyst import ImageAnalyst
 from stream_server.pipeline import Pipeline
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
+from stream_server.sources.push import Inbox, PushSource
 from stream_server.streams import Streams, Variant, Viewer
 from stream_server.telemetry import Telemetry
 
@@ -44,11 +45,12 @@ class Engine:
         self.fanout = Fanout()
         self.pool = self._make_pool(config)
         self.image_analyst = ImageAnalyst(self.pool, config) if self.pool else None
+        self.inboxes = {name: Inbox() for name, camera in config.cameras.items() if camera.url.kind == "push"}
         self.pipelines = {
             name: Pipeline(
                 name,
                 camera,
-                open_source,
+                self._opener(name, open_source),
                 pool=self.pool,
                 options=self._detect_options(camera),
                 model=self._model_name(camera),
@@ -89,6 +91,8 @@ class Engine:
         """End streams, cameras and detectors, in this order; may be called twice and from any thread."""
         with self._closing:
             self._stop.set()
+            for inbox in self.inboxes.values():
+                inbox.end()
             for pipeline in self.pipelines.values():
                 pipeline.stop()
             self.fanout.close()
@@ -199,6 +203,13 @@ class Engine:
             max_batch=config.detector.max_batch,
             max_wait_s=config.detector.max_wait_ms / 1000,
         )
+
+    def _opener(
+        self, name: str, open_source: Callable[[SourceConfig], Source]
+    ) -> Callable[[SourceConfig], Source]:
+        """Return what opens the source of a camera: its inbox, if it is sent its pictures."""
+        inbox = self.inboxes.get(name)
+        return open_source if inbox is None else lambda config: PushSource(config, inbox)
 
     def _model_name(self, camera: CameraConfig) -> str | None:
         is_needed = self.pool and camera.detect.enabled

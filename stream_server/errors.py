@@ -73,5 +73,9 @@ class LimitError(StreamServerError):
     """A limit of the server is reached; try again later."""
 
 
+class SenderThere(StreamServerError):
+    """Somebody sends pictures to this camera already."""
+
+
 class AccountsError(StreamServerError):
     """A user or token is not as asked for, or the database of accounts cannot be used."""

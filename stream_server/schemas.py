@@ -95,6 +95,14 @@ class CameraList(BaseModel):
     cameras: list[CameraInfo]
 
 
+class Pushed(BaseModel):
+    """What was taken of what was pushed to a camera."""
+
+    camera: str
+    pictures: int
+    rejected: int = Field(description="Parts that were no JPEG, or one that is too large.")
+
+
 class DetectionList(BaseModel):
     """What was found in the newest analysed frame of a camera."""
 

@@ -9,12 +9,12 @@ from pathlib import PurePath
 from typing import Literal
 from urllib.parse import unquote
 
-SourceKind = Literal["webcam", "rtsp", "http", "hls", "file", "demo"]
+SourceKind = Literal["webcam", "rtsp", "http", "hls", "file", "push", "demo"]
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".mjpeg", ".mjpg")
 
 EXPECTED = (
-    "a webcam (0 or /dev/video0), rtsp://…, rtsps://…, http://…, https://…, demo: "
+    "a webcam (0 or /dev/video0), rtsp://…, rtsps://…, http://…, https://…, push:, demo: "
     f"or the path of a video file ({', '.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})"
 )
 
@@ -31,7 +31,7 @@ _AUTHORITY_END = re.compile(r"[/?#]|$")
 class SourceURL:
     """An address split into what may be shown and what may not.
 
-    address: what is opened, without credentials: a URL, a device path, a file path or "demo:".
+    address: what is opened, without credentials: a URL, a device path, a file path, "push:" or "demo:".
     username, password: percent-decoded, None where the address carried none.
     """
 
@@ -65,6 +65,10 @@ def _parse_url(scheme: str, text: str) -> SourceURL:
         if text.lower() != "demo:":
             raise ValueError("expected 'demo:' alone; set its width, height and fps as keys of their own")
         return SourceURL("demo", "demo:")
+    if scheme == "push":
+        if text.lower() != "push:":
+            raise ValueError("expected 'push:' alone; its pictures are sent to /api/v1/cameras/NAME/push")
+        return SourceURL("push", "push:")
     if scheme == "file":
         raise ValueError("the scheme 'file:' is not allowed; give the plain path of a video file")
     if scheme not in ("rtsp", "rtsps", "http", "https"):

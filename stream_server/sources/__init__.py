@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+
 from stream_server.config import SourceConfig
+from stream_server.source_url import SourceKind
 from stream_server.sources.base import Source
 
 __all__ = ["Source", "open_source"]
+
+_CLASSES: dict[SourceKind, tuple[str, str]] = {
+    "webcam": ("webcam", "WebcamSource"),
+    "rtsp": ("rtsp", "RTSPSource"),
+    "hls": ("hls", "HLSSource"),
+    "http": ("http", "HttpSource"),
+    "file": ("file", "FileSource"),
+    "push": ("push", "PushSource"),
+    "demo": ("demo", "DemoSource"),
+}
+"""Module and class of each kind."""
 
 
 def open_source(config: SourceConfig) -> Source:
@@ -13,27 +28,6 @@ def open_source(config: SourceConfig) -> Source:
 
     Its module is imported here and not earlier: who watches a webcam does not wait for FFmpeg to load.
     """
-    kind = config.url.kind
-    if kind == "webcam":
-        from stream_server.sources.webcam import WebcamSource  # noqa: PLC0415
-
-        return WebcamSource(config)
-    if kind == "rtsp":
-        from stream_server.sources.rtsp import RTSPSource  # noqa: PLC0415
-
-        return RTSPSource(config)
-    if kind == "hls":
-        from stream_server.sources.hls import HLSSource  # noqa: PLC0415
-
-        return HLSSource(config)
-    if kind == "http":
-        from stream_server.sources.http import HttpSource  # noqa: PLC0415
-
-        return HttpSource(config)
-    if kind == "file":
-        from stream_server.sources.file import FileSource  # noqa: PLC0415
-
-        return FileSource(config)
-    from stream_server.sources.demo import DemoSource  # noqa: PLC0415
-
-    return DemoSource(config)
+    module, name = _CLASSES[config.url.kind]
+    source_class: Callable[[SourceConfig], Source] = getattr(import_module(f"{__name__}.{module}"), name)
+    return source_class(config)

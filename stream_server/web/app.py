@@ -24,10 +24,12 @@ from stream_server.web import (
     frigate,
     health,
     hosts,
+    live,
     login,
     metrics,
     pages,
     proxy,
+    push,
     streaming,
     ustreamer,
     wall,
@@ -67,7 +69,21 @@ def create_app(engine: Engine) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
-    for module in (login, pages, streaming, embed, wall, api, compat, ustreamer, frigate, health, metrics):
+    for module in (
+        login,
+        pages,
+        streaming,
+        embed,
+        wall,
+        live,
+        push,
+        api,
+        compat,
+        ustreamer,
+        frigate,
+        health,
+        metrics,
+    ):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:

@@ -230,15 +230,21 @@ def _ending(error: OSError) -> WebSocketClosed:
     return WebSocketLost(f"could not be reached ({error.strerror})")
 
 
-def serve(talk: Callable[[WebSocket], None], max_message_bytes: int = MAX_MESSAGE_BYTES) -> Response:
+def serve(
+    talk: Callable[[WebSocket], None],
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    *,
+    only_own_pages: bool = False,
+) -> Response:
     """Open a WebSocket for the current request and run `talk` over it, on this thread, until it returns.
 
-    max_message_bytes: of the peer's messages; a longer one ends the talk.
+    max_message_bytes: of the peer's messages; a longer one ends the talk. only_own_pages: not those of
+    `server.embed_origins` either, which are there to watch.
 
     Answers 400 to a handshake that is none, 403 to pages of other origins than `server.embed_origins` allows,
     501 where the HTTP server keeps its sockets to itself; raises LimitError beyond `server.max_websockets`.
     """
-    check_origin()
+    check_origin(only_own_pages=only_own_pages)
     protocol = _handshake()
     with one_of_the_budget(), WebSocket(take_socket(), protocol, max_message_bytes) as opened:
         try:
@@ -256,11 +262,13 @@ def serve(talk: Callable[[WebSocket], None], max_message_bytes: int = MAX_MESSAG
     return Finished()
 
 
-def check_origin() -> None:
+def check_origin(*, only_own_pages: bool = False) -> None:
     """Answer 403 to a page of another origin: browsers let any page open a WebSocket to any server."""
     origin = request.headers.get("Origin")
     if origin is None or urlsplit(origin).netloc in own_hosts():
         return
+    if only_own_pages:
+        abort(403, f"pages of {origin} may not do this; server.public_url names the address of these pages")
     allowed = engine().config.server.embed_origins
     if origin not in allowed and "*" not in allowed:
         abort(

@@ -1,0 +1,179 @@
+"""A camera's detections as they are found: `/api/v1/cameras/<camera>/ws`, and `…/events` for `EventSource`.
+
+Both send each analysed frame as the JSON of `/api/v1/cameras/<camera>/detections`; the events (HTML Standard,
+section 9.2) under the name `detections`, with the frame's number as `id`. With `?jpeg=true` a WebSocket sends
+after each text the frame itself, nothing drawn on it, as one binary message.
+
+Nothing is queued: who is slow gets the newest next, and sees by the numbers what was left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from flask import Blueprint, Response, abort, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream_server.accounts.grants import Lease
+from stream_server.analysis import Analysis
+from stream_server.engine import Engine
+from stream_server.errors import EncodeError, ImageError
+from stream_server.fanout import TICK_S
+from stream_server.pipeline import Pipeline
+from stream_server.schemas import DetectionList
+from stream_server.streams import Variant
+from stream_server.web import websocket
+from stream_server.web.current import engine, lease, pipeline
+from stream_server.web.eventstream import EventStream
+from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
+from stream_server.web.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
+
+log = logging.getLogger(__name__)
+blueprint = Blueprint("live", __name__, url_prefix="/api/v1/cameras/<camera>")
+
+HEARTBEAT_S = 10.0
+"""A comment is sent at least this often: proxies and clients see a living stream, and we who has left."""
+
+
+class LiveQuery(BaseModel):
+    """What a URL may ask of the WebSocket."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    jpeg: bool = Field(False, description="Send each frame too, as a JPEG.")
+    width: int | None = Field(None, ge=16, le=7680, description="Its width in pixels, at most the camera's.")
+    quality: int | None = Field(None, ge=1, le=100, description="Its quality.")
+
+
+@blueprint.get("/ws", websocket=True)
+def detections(camera: str) -> Response:
+    """Send what is found in each analysed frame, and the frame too if asked to, over a WebSocket."""
+    running, watched, held = engine(), _detecting(camera), lease()
+    query = LiveQuery.model_validate(request.args.to_dict())
+
+    def talk(opened: WebSocket) -> None:
+        _Talk(running, watched, opened, query, held).run()
+
+    return websocket.serve(talk)
+
+
+@blueprint.get("/ws")
+def no_detections(camera: str) -> Response:
+    """Say what is expected here."""
+    _detecting(camera)
+    abort(400, "expected a WebSocket; /events sends the same as server-sent events")
+
+
+@blueprint.get("/events")
+def events(camera: str) -> Response:
+    """Send what is found in each analysed frame as server-sent events."""
+    running, watched, held = engine(), _detecting(camera), lease()
+    if request.method == "HEAD":
+        return Response(content_type="text/event-stream")
+    websocket.check_origin()
+    with one_of_the_budget(), EventStream(take_socket(), request.headers.get("Origin")) as opened:
+        try:
+            opened.answer()
+            _send_events(running, watched, opened, held)
+        except OSError as exc:
+            log.debug("a reader of events left: %s", exc)
+    return Finished()
+
+
+def _detecting(camera: str) -> Pipeline:
+    """Return the camera's pipeline; answers 409 where nothing is ever found."""
+    watched = pipeline(camera)
+    if not watched.detects:
+        abort(409, "nothing is looked for in this camera's frames (detect.enabled, detector.workers)")
+    return watched
+
+
+class _Follower:
+    """Hands out each analysis of a camera once, the newest only."""
+
+    def __init__(self, watched: Pipeline) -> None:
+        self._watched = watched
+        self._shown: Analysis | None = watched.analyses.item  # old news: what comes next is sent
+
+    def next(self) -> Analysis | None:
+        """Return the newest analysis unless it was handed out already."""
+        newest = self._watched.analyses.item
+        if newest is self._shown:
+            return None
+        self._shown = newest
+        return newest
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._watched.camera.state == "ended"
+
+
+class _Talk:
+    """One client's WebSocket and the camera it hears of; used by one thread."""
+
+    def __init__(
+        self, running: Engine, watched: Pipeline, opened: WebSocket, query: LiveQuery, lease: Lease
+    ) -> None:
+        self._engine = running
+        self._watched = watched
+        self._socket = opened
+        self._wants_jpeg = query.jpeg
+        ours = watched.config.stream
+        self._as_sent = query.width is None and query.quality is None
+        self._variant = Variant(width=query.width, quality=query.quality or ours.quality).snapped()
+        self._lease = lease
+
+    def run(self) -> None:
+        """Send what is found until the client leaves or the server or the camera ends.
+
+        Raises WebSocketClosed or Refusal, never returns.
+        """
+        follower = _Follower(self._watched)
+        with self._watched.analyses.heard_by(self._socket.wake):
+            while not self._engine.is_closing:
+                self._socket.receive(TICK_S)
+                has_ended = follower.has_ended  # before looking: the last one is sent
+                if self._socket.is_idle and (analysis := follower.next()):
+                    self._send(analysis)
+                if has_ended:
+                    raise Refusal(GOING_AWAY, "the camera has ended")
+                if self._lease.is_over:
+                    raise Refusal(REFUSED, "what let you watch has ended")
+        raise Refusal(GOING_AWAY, "the server ends")
+
+    def _send(self, analysis: Analysis) -> None:
+        try:
+            jpeg = self._jpeg(analysis) if self._wants_jpeg else None
+        except (ImageError, EncodeError) as exc:
+            log.debug("camera %s: a frame was not sent: %s", self._watched.name, exc)
+            return
+        self._socket.send(DetectionList.of(self._watched, analysis).model_dump_json())
+        if jpeg is not None:
+            self._socket.send(jpeg)
+
+    def _jpeg(self, analysis: Analysis) -> bytes:
+        own = analysis.frame.picture.jpeg
+        if own is not None and self._as_sent:
+            return own
+        assert self._variant.quality is not None
+        return analysis.jpeg(self._variant.width, self._variant.quality)
+
+
+def _send_events(running: Engine, watched: Pipeline, opened: EventStream, held: Lease) -> None:
+    """Send what is found until the reader leaves or may read no more, or server or camera end.
+
+    Raises OSError when the reader leaves.
+    """
+    follower, sent_at = _Follower(watched), time.monotonic()
+    with watched.analyses.heard_by(opened.wake):
+        while not (running.is_closing or held.is_over or follower.has_ended):
+            opened.wait(TICK_S)
+            if analysis := follower.next():
+                found = DetectionList.of(watched, analysis)
+                opened.send("detections", str(found.sequence), found.model_dump_json())
+                sent_at = time.monotonic()
+            elif time.monotonic() - sent_at > HEARTBEAT_S:
+                opened.send_heartbeat()
+                sent_at = time.monotonic()

@@ -85,7 +85,7 @@ def detect_again(pool: DetectorPool, token: int) -> float:
         try:
             assert token_of(pool.submit(scripted_image(token))) == token
             return time.monotonic() - started
-        except WorkerLost:
+        except (WorkerLost, DetectorTimeout):
             continue
     raise AssertionError("the pool does not detect again")
 

@@ -14,6 +14,7 @@ from detector.pool import DetectorPool
 from detector.tuning import planner_for
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import OPEN, Lease
+from stream_server.admission import Admission
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
 from stream_server.fanout import Fanout
@@ -46,6 +47,7 @@ class Engine:
         self.pool = self._make_pool(config)
         self.image_analyst = ImageAnalyst(self.pool, config) if self.pool else None
         self.inboxes = {name: Inbox() for name, camera in config.cameras.items() if camera.url.kind == "push"}
+        self.image_requests = Admission(config.api.max_requests, config.api.max_requests_per_address)
         self.pipelines = {
             name: Pipeline(
                 name,

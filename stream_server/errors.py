@@ -44,6 +44,9 @@ class ImageError(StreamServerError):
         self.limit = limit
         self.field: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.field}: {super().__str__()}" if self.field else super().__str__()
+
 
 class ImageTooLarge(ImageError):
     """It has more bytes or pixels than are taken."""
@@ -58,11 +61,15 @@ class UnsupportedImage(ImageError):
 
 
 class OptionError(StreamServerError):
-    """What is asked about a picture cannot be, e.g. a class that the model does not know; field: its name."""
+    """What is asked about a picture cannot be, e.g. a class that the model does not know.
 
-    def __init__(self, field: str, reason: str) -> None:
+    field: its name. limit: the one that was exceeded, None where it is none.
+    """
+
+    def __init__(self, field: str, reason: str, limit: int | None = None) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
+        self.limit = limit
 
 
 class EncodeError(StreamServerError):
@@ -75,6 +82,10 @@ class LimitError(StreamServerError):
 
 class SenderThere(StreamServerError):
     """Somebody sends pictures to this camera already."""
+
+
+class ClientLimitError(LimitError):
+    """A limit of one client is reached."""
 
 
 class AccountsError(StreamServerError):

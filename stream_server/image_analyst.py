@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -146,15 +147,19 @@ class ImageAnalyst:
         A picture is decoded while others are looked at. Raises what `submit` and `result` raise; the others
         are then given up.
         """
-        pending: list[PendingAnalysis] = []
+        return self.analyse_each((upload, options) for upload in uploads)
+
+    def analyse_each(self, asked: Iterable[tuple[Upload, AnalysisOptions]]) -> Iterator[ImageAnalysis]:
+        """Yield what `analyse` does, of pictures that have options of their own."""
+        pending: deque[PendingAnalysis] = deque()
         window = 2 * max(1, len(self._pool.status().workers))
         try:
-            for upload in uploads:
+            for upload, options in asked:
                 if len(pending) >= window:
-                    yield pending.pop(0).result()
+                    yield pending.popleft().result()
                 pending.append(self.submit(upload, options))
             while pending:
-                yield pending.pop(0).result()
+                yield pending.popleft().result()
         finally:
             for left in pending:
                 left.cancel()

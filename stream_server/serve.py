@@ -97,7 +97,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._listener_fd}",
             "workers": 1,
             "worker_class": _Worker,
-            "threads": server.threads + server.max_websockets,
+            "threads": server.threads + server.max_websockets + self._config.api.max_requests,
             "worker_connections": server.max_viewers + 1000,
             "timeout": 30,
             "graceful_timeout": STOP_WITHIN_S,

@@ -42,8 +42,13 @@ class Wire:
         assert self._socket is not None
         return str(self._socket.getpeername()[0])
 
-    def connect(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Connect to the first address of `host` that answers; each gets its share of the time left."""
+    def connect(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, server_name: str | None = None
+    ) -> None:
+        """Connect to the first address of `host` that answers; each gets its share of the time left.
+
+        server_name: that its certificate must be for; default: `host`.
+        """
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for left, (family, kind, protocol, _, address) in zip(
             range(len(addresses), 0, -1), addresses, strict=True
@@ -58,7 +63,9 @@ class Wire:
                     raise
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
-            wrapped = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            wrapped = tls.wrap_socket(
+                sock, server_hostname=server_name or host, do_handshake_on_connect=False
+            )
             self._hold(wrapped)
             wrapped.settimeout(self.remaining())
             wrapped.do_handshake()

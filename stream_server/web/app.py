@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -15,11 +16,23 @@ from stream_server.annotate import message_picture
 from stream_server.config import explain_errors
 from stream_server.encode import encode_jpeg
 from stream_server.engine import Engine
-from stream_server.errors import AccountsError, EncodeError, ImageError, LimitError
+from stream_server.errors import (
+    AccountsError,
+    ClientLimitError,
+    EncodeError,
+    ImageError,
+    ImageTooLarge,
+    LimitError,
+    OptionError,
+    UnsupportedImage,
+)
+from stream_server.fetching import FetchTimeout
 from stream_server.web import (
     access,
     api,
     compat,
+    detect,
+    doods,
     embed,
     frigate,
     health,
@@ -32,13 +45,19 @@ from stream_server.web import (
     push,
     streaming,
     ustreamer,
+    vision,
     wall,
 )
 from stream_server.web.current import KEY
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
-    ImageError: HTTPStatus.BAD_REQUEST,
+    ImageError: ImageError.status,
+    ImageTooLarge: ImageTooLarge.status,
+    UnsupportedImage: UnsupportedImage.status,
+    OptionError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FetchTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     LimitError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ClientLimitError: HTTPStatus.TOO_MANY_REQUESTS,
     AccountsError: HTTPStatus.SERVICE_UNAVAILABLE,
     EncodeError: HTTPStatus.INTERNAL_SERVER_ERROR,
     DetectorBusy: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -78,6 +97,9 @@ def create_app(engine: Engine) -> Flask:
         live,
         push,
         api,
+        detect,
+        doods,
+        vision,
         compat,
         ustreamer,
         frigate,
@@ -124,8 +146,9 @@ def _show_bad_query(error: ValidationError) -> Response:
 
 def _show_error(error: Exception) -> Response:
     status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
-    response = _answer(status, str(error))
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    more = {name: value for name in ("field", "limit") if (value := getattr(error, name, None)) is not None}
+    response = _answer(status, str(error), more)
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         response.headers["Retry-After"] = "5"
     return response
 
@@ -138,14 +161,18 @@ def _show_http_error(error: HTTPException) -> Response:
     return response
 
 
-def _answer(status: HTTPStatus, detail: str) -> Response:
-    """Return a page to who browses, a picture to an `<img>`, else problem details (RFC 9457)."""
+def _answer(status: HTTPStatus, detail: str, more: Mapping[str, str | int] | None = None) -> Response:
+    """Return a page to who browses, a picture to an `<img>`, else problem details (RFC 9457).
+
+    more: members of the problem besides the usual ones.
+    """
     kinds = ("application/problem+json", "text/html", "image/jpeg")
     accepted = request.accept_mimetypes.best_match(kinds)
-    if accepted == "image/jpeg":
+    if accepted == "image/jpeg" and request.method == "GET":
         picture = message_picture(ERROR_SIZE_WH, status.phrase, detail)
         return Response(encode_jpeg(picture, 80), status, content_type=accepted)
     if accepted == "text/html" and not request.path.startswith("/api/"):
         return Response(render_template("error.html", status=status, detail=detail), status)
     problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    problem |= more or {}
     return Response(json.dumps(problem), status, content_type="application/problem+json")

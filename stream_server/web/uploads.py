@@ -1,0 +1,208 @@
+"""The pictures in a request, however they were sent: as its body, as files of a form, in JSON, or by address.
+
+Nothing is read before its limit is known: a body is counted by Werkzeug while it comes, a form's parts too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from flask import request
+from pydantic import BaseModel, Field, ValidationError
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
+
+from stream_server.config import explain_errors
+from stream_server.errors import ImageError, ImageTooLarge, OptionError
+from stream_server.fetching import Fetcher
+from stream_server.image_analysis import AnalysisOptions
+from stream_server.image_analyst import Upload
+from stream_server.web.current import engine
+
+MAX_FIELDS = 64
+"""Of a form, besides its files."""
+MAX_FIELD_BYTES = 64 * 1024
+OUR_PARAMETERS = frozenset({"token"})
+"""Of the query, that say nothing about the picture."""
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class DetectBody(AnalysisOptions):
+    """Pictures and what is asked about them, as JSON; also the type of a form's fields and of the query."""
+
+    image: str | None = Field(None, description="A picture: base64, or a data URL.")
+    images: tuple[str, ...] = Field((), description="Pictures, likewise.")
+    url: str | None = Field(None, description="Address of a picture on one of the hosts in `api.url_hosts`.")
+    urls: tuple[str, ...] = Field((), description="Addresses of pictures, likewise.")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks. uploads: read, or fetched, one after the other as they are taken; at least one.
+
+    count: how many there are.
+    """
+
+    options: AnalysisOptions
+    uploads: Iterator[Upload]
+    count: int
+
+
+def read_request() -> Asked:
+    """Return what the current request asks.
+
+    Raises ImageError for a picture that is no base64, ImageTooLarge for a body that is too long, OptionError
+    for an option that is wrong, BadRequest for a body that is not what its Content-Type says.
+    """
+    server, api = engine().config.server, engine().config.api
+    kind = request.mimetype
+    is_form, is_json = kind == "multipart/form-data", kind == "application/json" or kind.endswith("+json")
+    with bounded_body(api.max_request_bytes if is_form or is_json else server.max_image_bytes):
+        if is_form:
+            request.max_form_parts = api.max_images + MAX_FIELDS
+            request.max_form_memory_size = MAX_FIELD_BYTES
+            return _read_form()
+        return _read_json() if is_json else _read_body()
+
+
+@contextmanager
+def bounded_body(most: int) -> Iterator[None]:
+    """Let the current request's body be read, of so many bytes at most. Raises ImageTooLarge, BadRequest."""
+    request.max_content_length = most
+    if (request.content_length or 0) > most:
+        raise _too_long(most)
+    try:
+        yield
+    except RequestEntityTooLarge:
+        raise _too_long(most) from None
+    except ClientDisconnected as exc:
+        raise BadRequest("the body ends before its Content-Length") from exc
+
+
+def read_json(model: type[Body]) -> Body:
+    """Return the current request's body, JSON whatever its Content-Type says.
+
+    Raises OptionError naming the field that is wrong, BadRequest for what is no JSON, ImageTooLarge.
+    """
+    with bounded_body(engine().config.api.max_request_bytes):
+        return parse_json(model, request.get_data(cache=False))
+
+
+def parse_json(model: type[Body], text: str | bytes) -> Body:
+    """Return what `text` says. Raises OptionError naming the field that is wrong, BadRequest for no JSON."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as exc:
+        raise _explained(exc, model) from None
+
+
+def _too_long(most: int) -> ImageTooLarge:
+    error = ImageTooLarge(f"the request is too long, at most {most} bytes are taken", most)
+    error.field = "body"
+    return error
+
+
+def _read_body() -> Asked:
+    body = _checked(request.args.to_dict())
+    data = request.get_data(cache=False)
+    if not data and (body.url or body.urls or body.image or body.images):
+        return _asked(body, [])
+    return _asked(body, [Upload(data, field="body")])
+
+
+def _read_form() -> Asked:
+    fields = {**request.args.to_dict(), **request.form.to_dict()}
+    body = _checked(fields)
+    files = [
+        Upload(file.read(), file.filename or None, f"{name}[{number}]")
+        for name, files in request.files.lists()
+        for number, file in enumerate(files)
+    ]
+    return _asked(body, files)
+
+
+def _read_json() -> Asked:
+    body = parse_json(DetectBody, request.get_data(cache=False))
+    if query := {name: text for name, text in request.args.items() if name not in OUR_PARAMETERS}:
+        body = body.model_copy(update=_checked(query).model_dump(exclude_unset=True))
+    return _asked(body, [])
+
+
+def _checked(fields: dict[str, str]) -> DetectBody:
+    asked: dict[str, object] = {key: text for key, text in fields.items() if key not in OUR_PARAMETERS}
+    for name in ("images", "urls"):
+        if name in asked:
+            asked[name] = (asked[name],)
+    try:
+        return DetectBody.model_validate(asked)
+    except ValidationError as exc:
+        raise _explained(exc, DetectBody) from None
+
+
+def _explained(error: ValidationError, model: type[BaseModel]) -> BadRequest | OptionError:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return BadRequest(f"the body is no JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
+    field = ".".join(str(part) for part in first["loc"]) or "body"
+    (line, *_) = explain_errors(error, model)
+    return OptionError(field, line.partition(": ")[2])
+
+
+def _asked(body: DetectBody, uploads: list[Upload]) -> Asked:
+    texts = [("image", body.image)] if body.image is not None else []
+    texts += [(f"images[{number}]", text) for number, text in enumerate(body.images)]
+    urls = [("url", body.url)] if body.url is not None else []
+    urls += [(f"urls[{number}]", url) for number, url in enumerate(body.urls)]
+    count = len(uploads) + len(texts) + len(urls)
+    if not count:
+        raise OptionError("image", "there is no picture in the request")
+    check_count(count, engine().config.api.max_images, "images")
+    names = AnalysisOptions.model_fields.keys()
+    options = AnalysisOptions.model_construct(**body.model_dump(include=set(names)))
+    return Asked(options, _all_uploads(uploads, texts, urls), count)
+
+
+def check_count(count: int, most: int, field: str) -> None:
+    """Raise OptionError when there are more pictures than may be."""
+    if count > most:
+        raise OptionError(field, f"got {count} pictures, expected at most {most}", most)
+
+
+def _all_uploads(
+    uploads: list[Upload], texts: list[tuple[str, str]], urls: list[tuple[str, str]]
+) -> Iterator[Upload]:
+    yield from uploads
+    for field, text in texts:
+        yield Upload(decode_base64(text, field), field=field)
+    fetcher = Fetcher(engine().config.api, engine().config.server.max_image_bytes)
+    for field, url in urls:
+        yield Upload(fetcher.fetch(url, field), url, field)
+
+
+def decode_base64(text: str, field: str) -> bytes:
+    """Return the bytes that base64, or a data URL (RFC 2397), stands for.
+
+    Raises ImageTooLarge before it is decoded, ImageError for what is neither.
+    """
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise _at(field, ImageError("is a data URL without base64"))
+    most = engine().config.server.max_image_bytes
+    if len(text) * 3 // 4 > most + 2:
+        raise _at(field, ImageTooLarge(f"is longer than {most} bytes", most))
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise _at(field, ImageError("is neither base64 nor a data URL")) from None
+
+
+def _at(field: str, error: ImageError) -> ImageError:
+    error.field = field
+    return error

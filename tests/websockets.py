@@ -116,6 +116,11 @@ class Client:
         assert isinstance(event, TextMessage), event
         return json.loads(event.data)
 
+    def binary(self, timeout_s: float = WITHIN_S) -> bytes:
+        event = self._next(timeout_s)
+        assert isinstance(event, BytesMessage), event
+        return bytes(event.data)
+
     def wait_for_close(self) -> tuple[int, str]:
         """Return code and reason with which the server ends the talk, whatever comes before."""
         while not isinstance(event := self._next(), CloseConnection):

@@ -48,6 +48,8 @@ NEEDS: Mapping[str, Need] = {
     "streaming.snapshot": Need.VIEWER,
     "wall.wall": Need.VIEWER,
     "wall.no_wall": Need.VIEWER,
+    "frames.frames": Need.VIEWER,
+    "frames.no_frames": Need.VIEWER,
     "live.detections": Need.VIEWER,
     "live.no_detections": Need.VIEWER,
     "live.events": Need.VIEWER,

@@ -56,7 +56,7 @@ def _side(a: Point, b: Point, point: Point) -> float:
 class Regions:
     """Chooses among a camera's detections; holds nothing that changes.
 
-    0.06 ms for 100 boxes in three regions of six points.
+    0.11 ms for 100 boxes in four regions of three to five points.
     """
 
     def __init__(

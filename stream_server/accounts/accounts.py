@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 """How often it is looked whether something was changed, or a grant in use has ended."""
-LOOK_AGAIN_AFTER_S = 0.2
-"""Who shows what is unknown has it looked up in the database, but not more often than this."""
 NOTE_USE_EVERY_S = 60.0
 REMEMBER_S = 300.0
 """A password found right is not computed again for so long: programs send it with each request."""
@@ -57,10 +55,9 @@ class Accounts:
         """Prepare; the database is opened when first needed, `start` keeps what is known up to date."""
         self._auth = config.auth
         self._is_local = is_loopback(config.server.host)
-        self._reading = threading.Lock()  # guards the four below
+        self._reading = threading.Lock()  # guards the three below
         self._store: Store | None = None
         self._known: Snapshot | None = None
-        self._looked_at = 0.0
         self._noted: dict[int, float] = {}
         self._used: dict[int, float] = {}
         self._checking = threading.Lock()  # one password at a time: each takes 32 MiB and a core
@@ -109,7 +106,8 @@ class Accounts:
         """Return what a token grants, None for one that is worthless."""
         kept = passwords.hash_token(token)
         grant = self._valid(self._snapshot().tokens.get(kept))
-        if grant is None and self._look():
+        if grant is None:  # it may have been added a moment ago
+            self.refresh()
             grant = self._valid(self._snapshot().tokens.get(kept))
         if grant:
             self._used[int(grant.key.partition(":")[2])] = time.time()
@@ -141,7 +139,7 @@ class Accounts:
         made = self._tries.begin(name, address)
         if isinstance(made, float):
             raise TooManyTries(made)
-        self._look()
+        self.refresh()
         grant, kept = self._snapshot().users.get(name, (None, None))
         if not passwords.is_password(password, kept) or grant is None:
             log.warning("a wrong name or password came from %s", address)
@@ -214,7 +212,6 @@ class Accounts:
     def refresh(self) -> None:
         """Read the accounts again if they were changed. Raises AccountsError, ConfigError."""
         with self._reading:
-            self._looked_at = time.monotonic()
             store = self._find_store()
             if store is None:
                 self._known = EMPTY
@@ -237,13 +234,6 @@ class Accounts:
         known = self._known
         assert known
         return known
-
-    def _look(self) -> bool:
-        """Read what was changed, unless that was looked for just now; return whether it was looked for."""
-        if time.monotonic() - self._looked_at < LOOK_AGAIN_AFTER_S:
-            return False
-        self.refresh()
-        return True
 
     @staticmethod
     def _valid(grant: Grant | None) -> Grant | None:

@@ -50,8 +50,8 @@ class PictureMaker:
                 converted = self._reformatter.reformat(
                     frame,
                     format="bgr24",
-                    src_colorspace=_matrix(frame),
-                    src_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
+                    src_colorspace=matrix_of(frame),
+                    src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG,
                     dst_color_range=ColorRange.JPEG,
                     threads=1,
                 )
@@ -74,11 +74,12 @@ def _luma(frame: VideoFrame, turn: int) -> GreyImage:
     return np.asarray(cv2.rotate(luma, _ROTATIONS[turn]), np.uint8) if turn else luma
 
 
-def _is_full_range(frame: VideoFrame) -> bool:
+def is_full_range(frame: VideoFrame) -> bool:
+    """Return whether black is 0 and white 255, rather than 16 and 235."""
     return frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
 
 
-def _matrix(frame: VideoFrame) -> Colorspace:
+def matrix_of(frame: VideoFrame) -> Colorspace:
     """Return the frame's YUV matrix; what says nothing is taken as players do: BT.709 from 720 lines on."""
     is_jpeg = frame.format.name.startswith("yuvj")
     if frame.colorspace == _UNSPECIFIED and not is_jpeg and max(frame.width, frame.height) >= 1280:

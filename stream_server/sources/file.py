@@ -139,7 +139,7 @@ class _VideoFile:
     """An open file with its video stream."""
 
     def __init__(self, path: Path) -> None:
-        _check_file(path)
+        check_file(path)
         try:
             # "file:" and the absolute path: no part of the name is taken for a protocol or an option.
             self._container = av.open(
@@ -148,7 +148,7 @@ class _VideoFile:
                 options={"protocol_whitelist": "file", "codec_whitelist": CODEC_WHITELIST},
             )
         except (av.FFmpegError, OSError):
-            raise SourceError(_unreadable(path)) from None
+            raise SourceError(unreadable(path)) from None
         try:
             self._stream = find_video(self._container)
             self.decoder = PacketDecoder(self._stream)
@@ -183,7 +183,8 @@ class _VideoFile:
         self._container.close()
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise SourceError with the reason when there is no file at `path` that can be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before opening: a named pipe would be waited for
             raise SourceError(f"cannot open {path}: not a file")
@@ -192,5 +193,6 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"cannot open {path}: {(exc.strerror or type(exc).__name__).lower()}") from None
 
 
-def _unreadable(path: Path) -> str:
+def unreadable(path: Path) -> str:
+    """Return what is said about a file that FFmpeg cannot open."""
     return f"cannot play {path}: damaged, incomplete, or no {path.suffix[1:].lower()} video"

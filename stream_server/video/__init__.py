@@ -1,0 +1,17 @@
+"""Videos in, annotated videos out.
+
+from stream_server.video import Options, annotate, detections
+
+summary = annotate("street.mp4", "street.annotated.mp4", Options(every=2, trails=True))
+for time_s, found in detections("street.mp4"):
+    print(time_s, found.boxes, found.class_ids, found.track_ids)
+"""
+
+from __future__ import annotations
+
+from stream_server.video.annotating import annotate, detections
+from stream_server.video.options import Crop, Options
+from stream_server.video.summary import Progress, Summary
+from stream_server.video.writing import OutputError
+
+__all__ = ["Crop", "Options", "OutputError", "Progress", "Summary", "annotate", "detections"]

@@ -1,0 +1,207 @@
+"""Video files as footage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stream_server.errors import SourceError
+from stream_server.sources.avdecoder import CODEC_WHITELIST, PacketDecoder, find_video
+from stream_server.sources.file import FORMATS, check_file, unreadable
+from stream_server.video.footage import AudioPacket, Clock, Colours, Footage, Look, Shot
+from stream_server.video.options import Options
+
+SUFFIXES = {**FORMATS, ".3gp": "mov", ".mts": "mpegts", ".m2ts": "mpegts"}
+"""FFmpeg's demuxer for each suffix."""
+
+_SOUND_LAG_S = 2.0
+"""Sound may stand so much behind the frames it belongs to."""
+_OWN_METADATA = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+"""What belongs to the file rather than to the film."""
+
+
+class Film(Footage):
+    """A video file, each frame once, as far as it can be read; what cannot be decoded is left out."""
+
+    def __init__(self, path: Path, options: Options) -> None:
+        """Open it. Raises SourceError with the reason."""
+        super().__init__()
+        self._path = path
+        self._container = _open(path)
+        try:
+            self._video = find_video(self._container)
+            self._decoder = PacketDecoder(self._video)
+            self._time_base = self._video.time_base or Fraction(1, 90_000)
+            self._zero_s = (self._container.start_time or 0) / av.time_base
+            self._begin_s, self._end_s = options.start_s, options.end_s
+            self._seek()
+            self._packets = self._container.demux(self._video, *self._container.streams.audio)
+            self._ready = self._first_frames()
+        except SourceError as exc:
+            self.close()
+            raise SourceError(f"cannot play {path}: {exc.reason}") from None
+        self.audio = tuple(self._container.streams.audio)
+        self.look = self._look(self._ready[0]) if self._ready else self._no_frames()
+        self.expected_frames = self._expected()
+        self._clock = Clock(round(1 / self.look.rate / self._time_base))
+        self._number = 0
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        self._container.close()
+
+    def _seek(self) -> None:
+        if self._begin_s:
+            self._container.seek(round((self._begin_s + self._zero_s) * av.time_base), backward=True)
+
+    # What it is.
+
+    def _first_frames(self) -> list[VideoFrame]:
+        """Decode as far as the first frame; the sound before it is kept."""
+        self._early: list[AudioPacket] = []
+        while (packet := self._next()) is not None:
+            if isinstance(packet.stream, AudioStream):
+                self._early.append(packet)
+            elif frames := self._wanted(self._decoder.decode(packet)):
+                return frames
+        return self._wanted(self._decoder.flush())
+
+    def _no_frames(self) -> Look:
+        self.close()
+        part = " in the part that was asked for" if self._begin_s or self._end_s is not None else ""
+        raise SourceError(f"{self._path} has no picture that can be decoded{part}")
+
+    def _look(self, frame: VideoFrame) -> Look:
+        context = self._video.codec_context
+        rate = self._video.average_rate or self._video.guessed_rate or Fraction(25)
+        is_whole = not self._begin_s and self._end_s is None
+        return Look(
+            size_wh=(frame.width, frame.height),
+            turn=round(frame.rotation / 90) * 90 % 360,
+            rate=rate if 0 < rate <= 1000 else Fraction(25),
+            time_base=self._time_base,
+            aspect=self._video.sample_aspect_ratio or Fraction(1),
+            colours=Colours(
+                2 if frame.format.name.startswith("yuvj") else frame.color_range,
+                frame.colorspace,
+                context.color_primaries,
+                context.color_trc,
+            ),
+            metadata=_kept(self._container.metadata),
+            video_metadata=_kept(self._video.metadata),
+            chapters=tuple(self._container.chapters()) if is_whole else (),
+        )
+
+    def _expected(self) -> int | None:
+        duration_s = (self._container.duration or 0) / av.time_base
+        end_s = min(duration_s, math.inf if self._end_s is None else self._end_s)
+        is_whole = not self._begin_s and self._end_s is None
+        if is_whole and self._video.frames:
+            return self._video.frames
+        return max(1, round((end_s - self._begin_s) * self.look.rate)) if duration_s else None
+
+    # Its frames and its sound.
+
+    def read(self) -> Iterator[Shot | AudioPacket]:
+        """Yield frames and sound in the order of the file, once."""
+        for early in self._early:
+            yield from self._sound(early)
+        yield from self._shots(self._ready)
+        is_over = False
+        while not is_over and (packet := self._next()) is not None:
+            if isinstance(packet.stream, AudioStream):
+                yield from self._sound(packet)
+            elif self._is_past(packet, _SOUND_LAG_S):
+                is_over = True
+            else:
+                yield from self._shots(self._decoder.decode(packet))
+        yield from self._shots(self._decoder.flush())
+        if self._decoder.decode_errors:
+            self.notes.append(f"{self._decoder.decode_errors} frames are damaged")
+
+    def _shots(self, frames: list[VideoFrame]) -> Iterator[Shot]:
+        for frame in self._wanted(frames):
+            self._number += 1
+            pts = self._clock.stamp(None if frame.pts is None else frame.pts - self._ticks(self._origin_s))
+            duration = frame.duration or self._clock.frame_ticks
+            yield Shot(self._number, pts, duration, float(pts * self._time_base) + self._begin_s, frame)
+
+    def _sound(self, packet: AudioPacket) -> Iterator[AudioPacket]:
+        """Yield `packet` with its time in the output, if it belongs there."""
+        base = packet.time_base
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is None:
+            return
+        at_s = float(stamp * base) - self._zero_s
+        length_s = float((packet.duration or 0) * base)
+        is_before = self._begin_s > 0 and at_s + length_s <= self._begin_s
+        if is_before or (self._end_s is not None and at_s >= self._end_s):
+            return
+        offset = round(self._origin_s / base)
+        packet.pts = stamp - offset
+        packet.dts = (stamp if packet.dts is None else packet.dts) - offset
+        yield packet
+
+    @property
+    def _origin_s(self) -> Fraction:
+        """Where the output begins, on the file's clock."""
+        return Fraction(self._zero_s + self._begin_s).limit_denominator(av.time_base)
+
+    def _wanted(self, frames: list[VideoFrame]) -> list[VideoFrame]:
+        return [frame for frame in frames if self._is_wanted(frame)]
+
+    def _is_wanted(self, frame: VideoFrame) -> bool:
+        if frame.time is None:
+            return True
+        at_s = frame.time - self._zero_s + 1e-6
+        return (not self._begin_s or at_s >= self._begin_s) and (self._end_s is None or at_s <= self._end_s)
+
+    def _is_past(self, packet: Packet[VideoStream], lag_s: float) -> bool:
+        if self._end_s is None or packet.dts is None:
+            return False
+        return float(packet.dts * packet.time_base) - self._zero_s > self._end_s + lag_s
+
+    def _ticks(self, seconds: Fraction) -> int:
+        return round(seconds / self._time_base)
+
+    def _next(self) -> Packet[VideoStream] | AudioPacket | None:
+        """Return the next packet, None at the end of what can be read."""
+        try:
+            return next((_typed(packet) for packet in self._packets if packet.size), None)
+        except (av.FFmpegError, OSError) as exc:
+            self.notes.append(f"cannot be read to its end: {exc.strerror or exc}")
+            return None
+
+
+def _open(path: Path) -> InputContainer:
+    demuxer = SUFFIXES.get(path.suffix.lower())
+    if demuxer is None:
+        raise SourceError(f"cannot play {path}: expected a video ({', '.join(s[1:] for s in SUFFIXES)})")
+    check_file(path)
+    try:
+        # "file:" and the absolute path: no part of the name is taken for a protocol or an option.
+        return av.open(
+            f"file:{path.absolute()}",
+            format=demuxer,
+            options={"protocol_whitelist": "file", "codec_whitelist": CODEC_WHITELIST},
+        )
+    except (av.FFmpegError, OSError):
+        raise SourceError(unreadable(path)) from None
+
+
+def _typed(packet: Packet[Any]) -> Packet[VideoStream] | AudioPacket:
+    return packet
+
+
+def _kept(metadata: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if key.lower() not in _OWN_METADATA}

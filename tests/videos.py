@@ -1,0 +1,135 @@
+"""Videos to be annotated, what is in the results, and a detector that some frames end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from detector import BGRImage, Detections
+from tests.fakes import PatchDetector
+from tests.needs import need
+
+RED, BLUE, GREY, WHITE = (0, 0, 255), (255, 0, 0), (90, 90, 90), (255, 255, 255)
+
+
+class TouchyDetector(PatchDetector):
+    """A PatchDetector that a white frame ends."""
+
+    def detect(self, image: BGRImage, *, classes: Collection[str] | None = None, **_: object) -> Detections:  # type: ignore[override]
+        if image.mean() > 230:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(image, classes=classes)
+
+
+def load_touchy(model: str) -> TouchyDetector:
+    """Return a TouchyDetector, whatever `model` is."""
+    return TouchyDetector()
+
+
+def scene(number: int, size_wh: tuple[int, int] = (160, 120), *, patch: bool = True) -> BGRImage:
+    """Return a grey picture with a blue patch that moves to the right by 2 pixels a frame."""
+    width, height = size_wh
+    image = np.full((height, width, 3), GREY, np.uint8)
+    if patch:
+        left = 10 + 2 * number % (width - 50)
+        image[height // 4 : 3 * height // 4, left : left + 30] = BLUE
+    return image
+
+
+def write_scenes(
+    path: Path,
+    count: int,
+    *,
+    size_wh: tuple[int, int] = (160, 120),
+    pts: list[int] | None = None,
+    tick: Fraction = Fraction(1, 1000),
+    pixel_format: str = "yuv420p",
+    codec: str = "libx264",
+    turn: int = 0,
+    colours: tuple[int, int, int, int] | None = None,
+    white: Collection[int] = (),
+    empty: Collection[int] = (),
+    options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Write `count` scenes at 25 frames a second, or at `pts` in units of `tick`.
+
+    white, empty: numbers, from 0, of frames that are white, or without the patch.
+    colours: codes of range, matrix, primaries and transfer function.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height = size_wh
+        stream.pix_fmt = pixel_format
+        context = stream.codec_context
+        context.time_base = tick if pts else Fraction(1, 25)
+        if colours:
+            context.color_range, context.colorspace, context.color_primaries, context.color_trc = colours
+        if turn:
+            stream.set_display_rotation(turn)
+        container.metadata.update(metadata or {})
+        for number in range(count):
+            image = scene(number, size_wh, patch=number not in empty)
+            if number in white:
+                image[:] = WHITE
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pixel_format)
+            frame.pts, frame.time_base = pts[number] if pts else number, context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def add_sound(path: Path, out: Path, seconds: float, codec: str = "aac") -> Path:
+    """Write the video at `path` with a tone of that length to `out`."""
+    tone = f"sine=frequency=440:duration={seconds}"
+    command = [need("ffmpeg"), "-v", "error", "-y", "-i", str(path), "-f", "lavfi", "-i", tone]
+    subprocess.run([*command, "-c:v", "copy", "-c:a", codec, str(out)], check=True, timeout=60)
+    return out
+
+
+@dataclass(frozen=True)
+class Found:
+    """What FFmpeg's own programs say about a video. times_s: when its frames are shown."""
+
+    times_s: list[float]
+    size_wh: tuple[int, int]
+    codec: str
+    turn: int
+
+
+def probe(path: Path) -> Found:
+    """Return what is in the video at `path`, all of it decoded."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [(frame.time, frame.rotation) for frame in container.decode(stream)]
+        times = [float(time or 0) for time, _ in frames]
+        size_wh = stream.codec_context.width, stream.codec_context.height
+        return Found(times, size_wh, stream.codec_context.name, frames[0][1] % 360 if frames else 0)
+
+
+def images_of(path: Path) -> list[BGRImage]:
+    """Return the pictures of a video, as stored."""
+    with av.open(str(path)) as container:
+        return [np.asarray(f.to_ndarray(format="bgr24"), np.uint8) for f in container.decode(video=0)]
+
+
+def sound_of(path: Path) -> list[tuple[int, bytes]]:
+    """Return the time stamps and bytes of the sound as they lie in the file."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        return [(packet.pts or 0, bytes(packet)) for packet in packets]
+
+
+def decoded_sound(path: Path) -> bytes:
+    """Return a checksum of the sound as it is heard."""
+    command = [need("ffmpeg"), "-v", "error", "-i", str(path), "-map", "0:a", "-f", "md5", "-"]
+    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout

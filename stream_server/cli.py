@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,17 @@ def detect(
                 failed = True
                 click.echo(f"stream-server: {exc.filename or path}: {exc.strerror}", err=True)
     sys.exit(1 if failed else 0)
+
+
+@command.command(short_help="Print the document of the HTTP API.")
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document of the HTTP API, which a server has at /openapi.json."""
+    from stream_server.engine import Engine  # noqa: PLC0415
+    from stream_server.web.app import create_app  # noqa: PLC0415
+    from stream_server.web.openapi import describe  # noqa: PLC0415
+
+    with closing(Engine(Config())) as engine:  # not started: its routes alone are looked at
+        click.echo(json.dumps(describe(create_app(engine)), indent=2))
 
 
 def _make_folder(output: Path, images: tuple[Path, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -65,6 +66,30 @@ class CameraInfo(BaseModel):
             decode_errors=counters.decode_errors,
             detector_errors=counters.detector_errors,
         )
+
+
+class Health(BaseModel):
+    """Whether the process lives."""
+
+    status: Literal["ok", "broken"]
+
+
+class Readiness(BaseModel):
+    """Whether the server does its whole job."""
+
+    status: Literal["ready", "not ready"]
+    troubles: list[str] = Field([], description="What keeps it from that, for who may see all cameras.")
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = Field(None, description="The part of the request that is wrong.")
+    limit: int | None = Field(None, description="The limit that was exceeded.")
 
 
 class ServerStatus(BaseModel):

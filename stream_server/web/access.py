@@ -73,6 +73,8 @@ NEEDS: Mapping[str, Need] = {
     "frigate.stream": Need.VIEWER,
     "frigate.latest": Need.VIEWER,
     "metrics.metrics": Need.ALL_CAMERAS,
+    "openapi.document": Need.VIEWER,
+    "openapi.docs": Need.VIEWER,
 }
 """By endpoint. What does not stand here is for nobody."""
 

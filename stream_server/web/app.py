@@ -41,6 +41,7 @@ from stream_server.web import (
     live,
     login,
     metrics,
+    openapi,
     pages,
     proxy,
     push,
@@ -107,6 +108,7 @@ def create_app(engine: Engine) -> Flask:
         frigate,
         health,
         metrics,
+        openapi,
     ):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(HTTPException, _show_http_error)

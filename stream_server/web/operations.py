@@ -1,0 +1,85 @@
+"""What the OpenAPI document says of each route, besides what the route and its view say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from stream_server import schemas
+from stream_server.image_analysis import AnalysisOptions
+from stream_server.web.detect import DetectAnswer
+from stream_server.web.frames import FramesQuery
+from stream_server.web.live import LiveQuery
+from stream_server.web.push import PushQuery
+from stream_server.web.streaming import StreamQuery
+from stream_server.web.uploads import DetectBody
+
+Content = Mapping[str, type[BaseModel] | None]
+"""By media type the type of JSON; None: bytes or text of that kind."""
+
+PROBLEM: Content = {"application/problem+json": schemas.Problem}
+JPEG = "image/jpeg"
+MJPEG = "multipart/x-mixed-replace"
+PICTURES: Content = {JPEG: None, "image/png": None, "image/webp": None, "image/bmp": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route.
+
+    answer: of status 200; None: there is none, a WebSocket is opened. query: its parameters.
+    body: what may be sent. errors: the statuses of problems besides those that every route has.
+    others: answers of more statuses. about: the view whose text describes it; default: its own.
+    """
+
+    tag: str
+    answer: Content | None
+    query: type[BaseModel] | None = None
+    body: Content | None = None
+    errors: tuple[int, ...] = ()
+    others: Mapping[int, Content] = field(default_factory=dict)
+    about: str | None = None
+
+
+def _json(model: type[BaseModel]) -> Content:
+    return {"application/json": model}
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "api.show_status": Operation("server", _json(schemas.ServerStatus)),
+    "api.list_cameras": Operation("cameras", _json(schemas.CameraList)),
+    "api.show_camera": Operation("cameras", _json(schemas.CameraInfo), errors=(404,)),
+    "api.show_detections": Operation("cameras", _json(schemas.DetectionList), errors=(404,)),
+    "streaming.stream": Operation("cameras", {MJPEG: None}, StreamQuery, errors=(404, 503)),
+    "streaming.snapshot": Operation("cameras", {JPEG: None}, StreamQuery, errors=(404, 503)),
+    "live.no_detections": Operation(
+        "cameras", None, LiveQuery, errors=(404, 409, 501, 503), about="live.detections"
+    ),
+    "live.events": Operation("cameras", {"text/event-stream": None}, errors=(404, 409, 501, 503)),
+    "wall.no_wall": Operation("cameras", None, errors=(501, 503), about="wall.wall"),
+    "push.push": Operation(
+        "cameras",
+        _json(schemas.Pushed),
+        PushQuery,
+        {JPEG: None, MJPEG: None, "video/x-motion-jpeg": None},
+        errors=(404, 409, 411, 413, 503),
+    ),
+    "push.no_push": Operation(
+        "cameras", None, PushQuery, errors=(404, 409, 501, 503), about="push.push_messages"
+    ),
+    "detect.detect": Operation(
+        "pictures",
+        {**_json(DetectAnswer), JPEG: None},
+        AnalysisOptions,
+        {**PICTURES, **_json(DetectBody)},
+        errors=(406, 413, 415, 422, 503, 504),
+    ),
+    "frames.no_frames": Operation("pictures", None, FramesQuery, errors=(501, 503), about="frames.frames"),
+    "health.healthz": Operation("server", _json(schemas.Health), others={503: _json(schemas.Health)}),
+    "health.readyz": Operation("server", _json(schemas.Readiness), others={503: _json(schemas.Readiness)}),
+    "metrics.metrics": Operation("server", {"text/plain": None}),
+    "openapi.document": Operation("server", {"application/json": None}),
+}
+"""By endpoint. What is not for programs, and what is as in other servers, does not stand here."""

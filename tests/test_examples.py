@@ -256,7 +256,8 @@ def test_compose_file_fits_image_and_checkout() -> None:
     assert context == CHECKOUT
     assert (context / service["build"]["dockerfile"]).samefile(folder / "Dockerfile")
     run = json.loads(_instructions("CMD")[-1])
-    (volume,) = service["volumes"]
+    volume, accounts = service["volumes"]
+    assert f"sqlite:///{accounts.partition(':')[2]}/" in run[run.index("--set") + 1]
     source, inside, _ = volume.split(":")
     assert (folder / source).is_file()
     assert inside == run[run.index("--config") + 1]

@@ -91,7 +91,7 @@ def read_json(model: type[Body]) -> Body:
     Raises OptionError naming the field that is wrong, BadRequest for what is no JSON, ImageTooLarge.
     """
     with bounded_body(engine().config.api.max_request_bytes):
-        return parse_json(model, request.get_data(cache=False))
+        return parse_json(model, _read_all())
 
 
 def parse_json(model: type[Body], text: str | bytes) -> Body:
@@ -102,6 +102,18 @@ def parse_json(model: type[Body], text: str | bytes) -> Body:
         raise _explained(exc, model) from None
 
 
+def _read_all() -> bytes:
+    data = request.get_data(cache=False)
+    _check_end()
+    return data
+
+
+def _check_end() -> None:
+    """Raise RequestEntityTooLarge for a body of unknown length of which Werkzeug gave us the start alone."""
+    if request.content_length is None:
+        request.stream.read(1)
+
+
 def _too_long(most: int) -> ImageTooLarge:
     error = ImageTooLarge(f"the request is too long, at most {most} bytes are taken", most)
     error.field = "body"
@@ -110,7 +122,7 @@ def _too_long(most: int) -> ImageTooLarge:
 
 def _read_body() -> Asked:
     body = _checked(request.args.to_dict())
-    data = request.get_data(cache=False)
+    data = _read_all()
     if not data and (body.url or body.urls or body.image or body.images):
         return _asked(body, [])
     return _asked(body, [Upload(data, field="body")])
@@ -118,6 +130,7 @@ def _read_body() -> Asked:
 
 def _read_form() -> Asked:
     fields = {**request.args.to_dict(), **request.form.to_dict()}
+    _check_end()
     body = _checked(fields)
     files = [
         Upload(file.read(), file.filename or None, f"{name}[{number}]")
@@ -128,7 +141,7 @@ def _read_form() -> Asked:
 
 
 def _read_json() -> Asked:
-    body = parse_json(DetectBody, request.get_data(cache=False))
+    body = parse_json(DetectBody, _read_all())
     if query := {name: text for name, text in request.args.items() if name not in OUR_PARAMETERS}:
         body = body.model_copy(update=_checked(query).model_dump(exclude_unset=True))
     return _asked(body, [])

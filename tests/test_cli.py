@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def test_without_a_command_the_commands_are_shown() -> None:
-    assert "run     Serve cameras until Ctrl-C.\n" in run().output
+    assert re.search(r"run +Serve cameras until Ctrl-C\.\n", run().output)
 
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("check",), ("detect",)])

@@ -30,6 +30,8 @@ Json = dict[str, Any]
 SUMMARY = "Live cameras, what is in them, and what is in pictures sent here."
 ALWAYS = (400, 401, 403, 421, 429)
 """Statuses that any route may answer: odd requests, who asks, and for which server."""
+UNREAD = (414, 431)
+"""Statuses of requests that the HTTP server in use refuses by itself, with a page of its own."""
 REASONS = {
     101: "A WebSocket is open.",
     200: "Here it is.",
@@ -41,10 +43,12 @@ REASONS = {
     409: "The camera, as it is, cannot do this.",
     411: "The length of the body is missing.",
     413: "Too many bytes or pixels.",
+    414: "The address is too long.",
     415: "This is no picture of a kind that is understood.",
     421: "The request is for another server's name.",
     422: "An option, or a field, is wrong.",
     429: "Too often.",
+    431: "The headers are too long.",
     501: "The HTTP server in use cannot do this.",
     503: "Not now; `Retry-After` says when to try again.",
     504: "The detector took too long.",
@@ -186,6 +190,7 @@ def _query_parameters(model: type[BaseModel] | None) -> Iterator[Json]:
 
 def _responses(rule: Rule, operation: Operation, types: _Types) -> Json:
     answers: dict[int, Content] = {status: _problem(rule) for status in (*ALWAYS, *operation.errors)}
+    answers.update({status: {"text/html": None} for status in UNREAD})
     answers[101 if operation.answer is None else 200] = operation.answer or {}
     answers.update(operation.others)
     return {

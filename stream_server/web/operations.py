@@ -73,7 +73,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "pictures",
         {**_json(DetectAnswer), JPEG: None},
         AnalysisOptions,
-        {**PICTURES, **_json(DetectBody)},
+        {**PICTURES, **_json(DetectBody), "multipart/form-data": DetectBody},
         errors=(406, 413, 415, 422, 503, 504),
     ),
     "frames.no_frames": Operation("pictures", None, FramesQuery, errors=(501, 503), about="frames.frames"),

@@ -33,7 +33,7 @@ class DetectAnswer(BaseModel):
 
 @blueprint.post("/detect")
 def detect() -> Response:
-    """Find objects in the pictures of a request; see `uploads` for the ways to send them."""
+    """Find objects in pictures: the body, files of a form, or in JSON as base64, data URLs and addresses."""
     kind = request.accept_mimetypes.best_match(KINDS)
     with admitted() as analyst:
         asked = read_request()

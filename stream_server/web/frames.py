@@ -1,13 +1,13 @@
 """`/api/v1/detect/ws`: frames in, detections out, over one WebSocket and as fast as the detectors are.
 
 A frame is a binary message: a JPEG, PNG, WebP or BMP. Its id is its number, 1 for the first, unless a text
-message `{"id": …}` came just before it; `{"id": …, "image": "<base64>"}` is a frame by itself. The URL's
-parameters say how all of them are looked at (`AnalysisOptions`).
+message `{"id": 7}` came just before it; `{"id": 7, "image": "<base64>"}` is a frame by itself. The URL's
+parameters say how all of them are looked at, as they do for `POST /api/v1/detect`.
 
 Each frame has one answer with its `id`, in the order in which they are ready: `result` as `POST
-/api/v1/detect` gives it for a picture, or `error`, a reason. Frames need not wait for answers: `MAX_WAITING`
-may be under way, and one more is answered with an error. With `?newest=true` none is refused: of those that
-no detector has begun with, all but the newest are answered `"dropped": true`.
+/api/v1/detect` gives it for a picture, or `error`, a reason. Frames need not wait for answers: 16 may be
+under way, and one more is answered with an error. With `?newest=true` none is refused: of those that no
+detector has begun with, all but the newest are answered `"dropped": true`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
+from markupsafe import Markup, escape
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
@@ -72,7 +73,26 @@ def document() -> Response:
 def docs() -> str:
     """Show the API."""
     root = request.url_root.rstrip("/")
-    return render_template("docs.html", document=describe(current_app), curl=partial(_curl, root))
+    return render_template(
+        "docs.html",
+        document=describe(current_app),
+        usual={str(status): REASONS[status] for status in sorted({*ALWAYS, *UNREAD})},
+        curl=partial(_curl, root),
+        prose=_prose,
+    )
+
+
+def _prose(text: str) -> Markup:
+    """Return a docstring as HTML: its paragraphs, its `words`, and what is indented as it stands."""
+    shown = Markup()
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith("    "):
+            shown += Markup("<pre><code>{}</code></pre>").format(inspect.cleandoc(paragraph))
+            continue
+        parts = enumerate(" ".join(paragraph.split()).split("`"))
+        words = (Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in parts)
+        shown += Markup("<p>{}</p>").format(Markup().join(words))
+    return shown
 
 
 def _curl(root: str, method: str, path: str, operation: Json) -> str:

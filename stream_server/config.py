@@ -308,7 +308,11 @@ class ServerConfig(_Model):
         None, ge=1, description="The same for each token, and for each browser that is logged in."
     )
     max_websockets: int = Field(
-        16, ge=1, le=256, description="WebSockets open at once, each with a thread of its own; more get 503."
+        16,
+        ge=1,
+        le=256,
+        description="WebSockets, readers of events and endless pushes at once, each with a thread of its own; "
+        "more get 503.",
     )
     max_image_bytes: int = Field(
         20 * 2**20, ge=1024, le=2**30, description="Bytes of a picture that is sent to the server, at most."

@@ -311,8 +311,8 @@ class ServerConfig(_Model):
         16,
         ge=1,
         le=256,
-        description="WebSockets, readers of events and endless pushes at once, each with a thread of its own; "
-        "more get 503.",
+        description="WebSockets, readers of events and endless pushes at once, each with a thread; more get "
+        "503.",
     )
     max_image_bytes: int = Field(
         20 * 2**20, ge=1024, le=2**30, description="Bytes of a picture that is sent to the server, at most."

@@ -26,7 +26,7 @@ from tests.server import CHECKOUT
 
 SECRET = "Tr0ub4dor&3"
 ANY_SOURCE = (
-    "a webcam (0 or /dev/video0), rtsp://…, rtsps://…, http://…, https://…, demo: or the path of "
+    "a webcam (0 or /dev/video0), rtsp://…, rtsps://…, http://…, https://…, push:, demo: or the path of "
     "a video file (mp4, m4v, mov, mkv, webm, avi, ts, mpg, mpeg, mjpeg, mjpg)"
 )
 

@@ -81,6 +81,15 @@ def test_frames_need_not_wait_for_answers(server: Server) -> None:
     assert all("cat" in _labels(answer) for answer in answers)
 
 
+def test_answer_is_sent_when_it_is_ready(server: Server) -> None:
+    waits = []
+    with _connect(server) as client:
+        for _ in range(7):
+            client.send(BytesMessage(CAT))
+            waits.append(client.text()["result"]["timings"]["wait_ms"])
+    assert sorted(waits)[3] < 50, waits
+
+
 def test_line_has_an_end(server: Server) -> None:
     with _connect(server) as client:
         frames = b"".join(client.protocol.send(BytesMessage(CAT)) for _ in range(ALL_AT_ONCE))

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,15 @@ import numpy as np
 import pytest
 from wsproto.events import BytesMessage, TextMessage
 
-from stream_server.config import CameraConfig
+from stream_server.accounts.grants import Role
+from stream_server.accounts.store import Store
+from stream_server.config import CameraConfig, Config
+from stream_server.engine import Engine
 from stream_server.errors import SenderThere, SourceError
 from stream_server.jpeg import picture_of
 from stream_server.sources import open_source
 from stream_server.sources.push import Inbox, PushSource
+from stream_server.web.app import create_app
 from stream_server.web.push import MAX_PICTURE_BYTES
 from tests.leaks import wait_until
 from tests.needs import need
@@ -370,6 +374,31 @@ def test_end_of_the_server_ends_senders() -> None:
         code, seconds = server.stop(signal.SIGTERM)
         assert code == 0
         assert seconds < 2.5
+
+
+@pytest.mark.parametrize(
+    ("role", "cameras", "status"),
+    [
+        ("viewer", None, 403),
+        ("viewer", {"one"}, 403),
+        ("admin", None, 200),
+        ("admin", {"one"}, 200),
+        ("admin", {"two"}, 404),
+    ],
+)
+def test_admins_of_the_camera_may_send(
+    tmp_path: Path, role: Role, cameras: set[str] | None, status: int
+) -> None:
+    database = f"sqlite:///{tmp_path}/accounts.db"
+    camera = {"source": "push:", "detect": {"enabled": False}}
+    config = Config.load(None, cameras={"one": camera, "two": camera}, auth={"database": database})
+    with closing(Store.open(database)) as store, Engine(config) as engine:
+        token = store.add_token("phone", role, None if cameras is None else frozenset(cameras))
+        engine.accounts.refresh()
+        with create_app(engine).test_client() as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            assert client.post(path_of("one"), data=RED, headers=headers).status_code == status
+            assert client.post(path_of("one"), data=RED).status_code == 401
 
 
 # The inbox.

@@ -22,6 +22,7 @@ from stream_server.config import CameraConfig, Config, DetectorConfig, database_
 from stream_server.errors import ConfigError, ImageError, StreamServerError
 from stream_server.models.command import models
 from stream_server.secrets import redact
+from stream_server.video.command import annotate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -37,7 +38,7 @@ def command() -> None:
     """Live MJPEG video streaming server with TensorFlow object detection."""
 
 
-for group in (models, user, token):
+for group in (models, user, token, annotate):
     command.add_command(group)
 
 

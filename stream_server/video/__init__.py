@@ -9,9 +9,30 @@ for time_s, found in detections("street.mp4"):
 
 from __future__ import annotations
 
-from stream_server.video.annotating import annotate, detections
-from stream_server.video.options import Crop, Options
-from stream_server.video.summary import Progress, Summary
-from stream_server.video.writing import OutputError
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stream_server.video.annotating import annotate, detections
+    from stream_server.video.options import Crop, Options
+    from stream_server.video.summary import Progress, Summary
+    from stream_server.video.writing import OutputError
 
 __all__ = ["Crop", "Options", "OutputError", "Progress", "Summary", "annotate", "detections"]
+
+_MODULES = {
+    "annotate": "annotating",
+    "detections": "annotating",
+    "Crop": "options",
+    "Options": "options",
+    "OutputError": "writing",
+    "Progress": "summary",
+    "Summary": "summary",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for only then: the command line needs none of it for its help."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from detector.detections import BGRImage
+from stream_server.frames import Picture
 from stream_server.video.belt import Belt, BeltStopped
 from stream_server.video.footage import AudioPacket
 from stream_server.video.pixels import Pixels
 from stream_server.video.writing import Kind, VideoWriter
 
-_ROOM = 3
+_ROOM = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A frame to be encoded. image: the picture; None where nothing is drawn on `frame`, which is kept.
+    """A frame to be encoded. picture: of it; None where nothing is drawn on `frame`, which is kept.
 
     pts, duration: in units of the look.
     """
 
     frame: VideoFrame
-    image: BGRImage | None
+    picture: Picture | None
     pts: int
     duration: int
 
@@ -32,7 +35,16 @@ class Drawn:
 class Encoding:
     """Encodes on its own thread. A context manager: leaving it without `finish` closes the file as it is."""
 
-    def __init__(self, writer: VideoWriter, pixels: Pixels, kind: Kind) -> None:
+    def __init__(
+        self,
+        writer: VideoWriter,
+        pixels: Pixels,
+        kind: Kind,
+        earlier: Iterator[Packet[VideoStream]],
+    ) -> None:
+        """earlier: the first frames, encoded already."""
+        self.copied = 0
+        self._earlier = earlier
         self._writer, self._pixels, self._kind = writer, pixels, kind
         self._belt: Belt[Drawn | AudioPacket] = Belt(_ROOM)
         self._error: BaseException | None = None
@@ -77,8 +89,12 @@ class Encoding:
             self._belt.stop()
 
     def _write(self, drawn: Drawn) -> None:
-        if drawn.image is None:
+        if packet := next(self._earlier, None):
+            self._writer.write_encoded(packet, drawn.pts, drawn.duration)
+            self.copied += 1
+            return
+        if drawn.picture is None:
             frame = self._pixels.passed(drawn.frame, self._kind)
         else:
-            frame = self._pixels.frame(drawn.image, drawn.frame, self._kind)
+            frame = self._pixels.frame(drawn.picture.image, drawn.frame, self._kind)
         self._writer.write(frame, drawn.pts, drawn.duration)

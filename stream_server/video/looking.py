@@ -18,12 +18,13 @@ from stream_server.analysis import UNSURE
 from stream_server.errors import ImageError
 from stream_server.video.belt import Belt, BeltStopped
 from stream_server.video.footage import AudioPacket, Footage, Shot
+from stream_server.video.journal import Answer
 from stream_server.video.options import Options
 from stream_server.video.pixels import Pixels
 
 log = logging.getLogger(__name__)
 
-AHEAD = 4
+AHEAD = 0
 """Frames that are decoded before there is a worker for them."""
 MAX_FAILURES = 20
 """So many frames one after the other without an answer: it is not the frames."""
@@ -36,13 +37,14 @@ class Seen:
 
     image: (H, W, 3) uint8 BGR, upright and cropped, read-only; None when nobody needed it yet.
     found: boxes in pixels of it, down to half the least score; None when it was not analysed.
-    error: why it was not, though it should have been.
+    error: why it was not, though it should have been. is_known: whether an earlier run found that out.
     """
 
     shot: Shot
     image: BGRImage | None
     found: Detections | None = None
     error: str | None = None
+    is_known: bool = False
 
 
 class Looker:
@@ -56,9 +58,9 @@ class Looker:
         options: Options,
         *,
         weight: float = 1.0,
-        known: Callable[[int], Detections | None] = lambda number: None,
+        known: Callable[[int], Answer | None] = lambda number: None,
     ) -> None:
-        """pool: started. weight: the share of it. known: what was found in a frame of that number already."""
+        """pool: started. weight: the share of it. known: what an earlier run found in a frame, by number."""
         self._footage, self._pixels, self._options, self._known = footage, pixels, options, known
         room = 2 * max(1, len(pool.status().workers)) + AHEAD
         self._client = pool.client("video", weight=weight, may_stage=True, max_waiting=room + 3)
@@ -138,12 +140,16 @@ class _Pending:
         self,
         shot: Shot,
         image: BGRImage | None,
-        found: Detections | None = None,
+        known: Answer | None = None,
         *,
         error: str | None = None,
         submit: Callable[[BGRImage], FutureDetections] | None = None,
     ) -> None:
-        self._shot, self._image, self._found, self._error = shot, image, found, error
+        self._shot, self._image, self._error = shot, image, error
+        self._found: Detections | None = None
+        self._is_known = known is not None
+        if known:
+            self._found, self._error = known.found, known.error
         self._submit = submit
         self._future = self._ask()
 
@@ -178,4 +184,4 @@ class _Pending:
                     break
             if self._error is None:
                 break
-        return Seen(self._shot, self._image, self._found, self._error)
+        return Seen(self._shot, self._image, self._found, self._error, self._is_known)

@@ -99,7 +99,8 @@ class Pixels:
             image = np.asarray(
                 cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8
             )
-        return self._convert(VideoFrame.from_ndarray(image, format="bgr24"), kind, like, None, True)
+        whole = VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="bgr24")
+        return self._convert(whole, kind, like, None, True)
 
     def _convert(
         self, frame: VideoFrame, kind: Kind, like: VideoFrame, matrix: Colorspace | None, is_full: bool

@@ -51,10 +51,16 @@ class Kind:
     has_sound: bool = True
     holds_times: bool = True
 
+    @property
+    def is_h264(self) -> bool:
+        """Whether frames are H.264."""
+        return self.codec == "libx264"
+
 
 # veryfast: 10.7 ms a frame of 1920x1080 on one core (superfast 8.9 for 1.7 times the bytes, faster 18.6).
 # Without B-frames nothing is shifted against the sound, and a file can be continued at any frame.
-_X264 = {"preset": "veryfast", "crf": "21", "bf": "0"}
+# Looking 4 frames ahead, not 10, takes 37 MB less of 1920x1080, and no more bytes.
+_X264 = {"preset": "veryfast", "crf": "21", "bf": "0", "rc-lookahead": "4"}
 # A file that is not finished, since the power failed or the disk is full, plays nevertheless.
 _MOV = {"movflags": "hybrid_fragmented+delay_moov"}
 
@@ -111,7 +117,7 @@ class VideoWriter:
     def _add_video(self, look: Look) -> VideoStream:
         kind = self._kind
         options = dict(kind.options)
-        if kind.codec == "libx264":
+        if kind.is_h264:
             options["threads"] = str(max(1, usable_cores() // 4))  # the cores are for the detector
         stream = self._container.add_stream(kind.codec, rate=look.rate, options=options)
         assert isinstance(stream, VideoStream)
@@ -124,7 +130,7 @@ class VideoWriter:
         context.flags |= Flags.frame_duration  # else the last frame, of all, has none
         if look.aspect != 1:
             context.sample_aspect_ratio = look.aspect
-        if kind.codec == "libx264":
+        if kind.is_h264:
             colours = look.colours
             context.color_range, context.colorspace = colours.range, colours.space
             context.color_primaries, context.color_trc = colours.primaries, colours.transfer
@@ -156,7 +162,7 @@ class VideoWriter:
             frame.pict_type = PictureType.NONE  # the encoder's own choice
             frame.time_base = self._tick
             frame.pts = self._stamp(pts)
-            frame.duration = max(1, round(duration * self._look.time_base / self._tick))
+            frame.duration = self._duration(duration)
             if self._palette:
                 frame = self._palette.apply(frame)
             self._container.mux(self._video.encode(frame))
@@ -169,17 +175,17 @@ class VideoWriter:
         self._last = max(stamp, self._last + 1) if self.frames else stamp
         return self._last
 
-    def write_encoded(self, packet: Packet[VideoStream]) -> None:
-        """Add a frame as another writer of the same kind and look has encoded it."""
+    def _duration(self, duration: int) -> int:
+        return max(1, round(duration * self._look.time_base / self._tick))
+
+    def write_encoded(self, packet: Packet[VideoStream], pts: int, duration: int) -> None:
+        """Add a frame as another writer of the same kind and look has encoded it, before all other frames."""
         with self._reasons():
-            packet.stream = self._video
+            packet.stream, packet.time_base = self._video, self._tick
+            packet.pts = packet.dts = self._stamp(pts)
+            packet.duration = self._duration(duration)
             self._container.mux(packet)
         self.frames += 1
-
-    @property
-    def headers(self) -> bytes:
-        """What the encoder says once for all frames; frames go together where it is the same."""
-        return bytes(self._video.codec_context.extradata or b"")
 
     def copy(self, packet: AudioPacket) -> None:
         """Add sound as it is."""

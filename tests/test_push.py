@@ -20,6 +20,7 @@ from wsproto.events import BytesMessage, TextMessage
 
 from stream_server.accounts.grants import Role
 from stream_server.accounts.store import Store
+from stream_server.check import check_camera
 from stream_server.config import CameraConfig, Config
 from stream_server.engine import Engine
 from stream_server.errors import SenderThere, SourceError
@@ -443,6 +444,12 @@ def test_source_waits_no_longer_than_it_is_told() -> None:
     source.interrupt()
     with pytest.raises(SourceError, match="interrupted"):
         source.read()
+
+
+def test_check_waits_for_no_sender() -> None:
+    started = time.monotonic()
+    assert check_camera(CameraConfig(source="push:")).is_ok
+    assert time.monotonic() - started < 0.5
 
 
 @pytest.mark.parametrize("source", ["push:x", "push://camera", "push"])

@@ -45,7 +45,7 @@ def main() -> None:
     """Run the worker. Arguments: its number, the owner's process id, the descriptors of pipe and slots."""
     number, owner_pid, pipe_fd, *slot_fds = (int(argument) for argument in sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which ends us
-    _die_with(owner_pid)
+    die_with(owner_pid)
     logging.basicConfig(
         level=logging.WARNING, format=f"%(asctime)s %(levelname)s detector worker {number}: %(message)s"
     )
@@ -117,7 +117,7 @@ def _own_memory_bytes() -> int:
     return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _die_with(owner_pid: int) -> None:
+def die_with(owner_pid: int) -> None:
     """Let the kernel kill this process when the thread that started it ends: prctl(2)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -418,6 +418,10 @@ def _at_config_file(value: str, info: ValidationInfo) -> str:
     return str(folder / Path(value).expanduser())
 
 
+def _at_config_file_if_any(value: str | None, info: ValidationInfo) -> str | None:
+    return None if value is None else _at_config_file(value, info)
+
+
 ModelName = Annotated[str, BeforeValidator(_check_model_name)]
 PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_per_channel)]
 
@@ -541,6 +545,39 @@ class DetectorConfig(_Model):
         return ours.file(name) if ours else find_model(name)
 
 
+class VideosConfig(_Model):
+    """Videos that are annotated in the background, and how much of the machine they may take."""
+
+    folder: Annotated[str, AfterValidator(_at_config_file)] = Field(
+        "data/videos",
+        validate_default=True,
+        description="Where uploads and results are kept. Relative to the configuration file.",
+    )
+    media_root: Annotated[str | None, AfterValidator(_at_config_file_if_any)] = Field(
+        None,
+        description="Folder whose videos may be named instead of being uploaded, by who may see all cameras. "
+        "Default: none may.",
+    )
+    max_running: int = Field(1, ge=0, le=16, description="Videos annotated at once; others wait. 0: none.")
+    nice: int = Field(
+        19,
+        ge=0,
+        le=19,
+        description="How much they give way to cameras and viewers, from 0, not at all, to 19: they get the rest.",
+    )
+    max_jobs_per_user: int = Field(
+        10,
+        ge=1,
+        le=10000,
+        description="Videos of a user or token that wait, come or are annotated; more get 429.",
+    )
+    max_bytes: int = Field(4 * 2**30, ge=1, description="Bytes of a video, at most.")
+    max_length_s: float = Field(4 * 3600, gt=0, description="Its length in seconds, at most.")
+    quota_bytes: int = Field(
+        20 * 2**30, ge=1, description="Bytes of all uploads and results; more get 507 until some are deleted."
+    )
+
+
 class Config(_Model):
     """Everything a run needs to know."""
 
@@ -548,6 +585,7 @@ class Config(_Model):
     auth: AuthConfig = Field(default_factory=AuthConfig)
     api: ApiConfig = Field(default_factory=ApiConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
+    videos: VideosConfig = Field(default_factory=VideosConfig)
     cameras: dict[CameraName, CameraConfig] = Field(default_factory=dict)
 
     @classmethod
@@ -638,7 +676,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{path}: expected the sections server, auth, api, detector and cameras, "
+            f"{path}: expected the sections server, auth, api, detector, videos and cameras, "
             f"got {type(data).__name__}"
         )
     return data

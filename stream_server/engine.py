@@ -19,6 +19,7 @@ from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.errors import LimitError
 from stream_server.fanout import Fanout
 from stream_server.image_analyst import ImageAnalyst
+from stream_server.jobs.jobs import Jobs
 from stream_server.pipeline import Pipeline
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
@@ -61,6 +62,7 @@ class Engine:
             )
             for name, camera in config.cameras.items()
         }
+        self.videos = Jobs(config)
         self.websockets = threading.BoundedSemaphore(config.server.max_websockets)
         self._stop = threading.Event()
         self._admission = threading.Lock()  # makes counting the viewers and adding one a single step
@@ -79,9 +81,10 @@ class Engine:
     def start(self) -> None:
         """Spawn the detectors and start the cameras; returns before either is ready.
 
-        Raises AccountsError or ConfigError, with nothing started, when the accounts cannot be read.
+        Raises AccountsError or ConfigError, with no camera started, when accounts or videos cannot be read.
         """
         self.accounts.start()
+        self.videos.start()
         self.fanout.start()
         if self.pool:
             self.pool.start()
@@ -103,6 +106,7 @@ class Engine:
                 pipeline.join(max(0.1, until - time.monotonic()))
             if self._watchdog.is_alive():
                 self._watchdog.join(CLOSE_WITHIN_S)
+            self.videos.close()
             if self.pool:
                 self.pool.close()
             self.accounts.close()

@@ -80,6 +80,26 @@ class LimitError(StreamServerError):
     """A limit of the server is reached; try again later."""
 
 
+class StorageError(StreamServerError):
+    """There is no room for it on the disk, or in what is allowed of it."""
+
+
+class JobError(StreamServerError):
+    """A video cannot be annotated; the reason is one line, free of the server's paths."""
+
+
+class VideoTooLarge(JobError):
+    """It has more bytes than are taken; limit: how many are."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the video is too large, at most {limit} bytes are taken (videos.max_bytes)")
+        self.limit = limit
+
+
+class UploadConflict(JobError):
+    """Bytes of an upload that do not continue what is there."""
+
+
 class SenderThere(StreamServerError):
     """Somebody sends pictures to this camera already."""
 

@@ -204,7 +204,7 @@ def _logged(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- 1", "expected the sections server, auth, api, detector and cameras, got list"),
+        ("- 1", "expected the sections server, auth, api, detector, videos and cameras, got list"),
         ("sever: {}", "sever: unknown key; did you mean server?"),
         ("x: {}", "x: unknown key; expected one of api, auth, cameras, detector, server"),
         ("server: {prot: 1}", "server.prot: unknown key; did you mean port?"),

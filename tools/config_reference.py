@@ -25,6 +25,7 @@ from stream_server.config import (
     MotionConfig,
     ServerConfig,
     StreamConfig,
+    VideosConfig,
     value_range,
 )
 
@@ -37,6 +38,7 @@ SECTIONS = (
     ("api", ApiConfig),
     ("detector", DetectorConfig),
     ("detector.models.NAME", ModelConfig),
+    ("videos", VideosConfig),
     ("cameras.NAME", CameraConfig),
     ("cameras.NAME.detect", DetectConfig),
     ("cameras.NAME.detect.motion", MotionConfig),

@@ -11,10 +11,12 @@ from stream_server import schemas
 from stream_server.image_analysis import AnalysisOptions
 from stream_server.web.detect import DetectAnswer
 from stream_server.web.frames import FramesQuery
+from stream_server.web.links import LinkBody, SignedLink
 from stream_server.web.live import LiveQuery
 from stream_server.web.push import PushQuery
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.uploads import DetectBody
+from stream_server.web.videos import PIECE, VideoBody, VideoInfo, VideoList, VideoQuery
 
 Content = Mapping[str, type[BaseModel] | None]
 """By media type the type of JSON; None: bytes or text of that kind."""
@@ -22,6 +24,7 @@ Content = Mapping[str, type[BaseModel] | None]
 PROBLEM: Content = {"application/problem+json": schemas.Problem}
 JPEG = "image/jpeg"
 MJPEG = "multipart/x-mixed-replace"
+FILES: Content = {"*/*": None}
 PICTURES: Content = {JPEG: None, "image/png": None, "image/webp": None, "image/bmp": None}
 
 
@@ -29,7 +32,7 @@ PICTURES: Content = {JPEG: None, "image/png": None, "image/webp": None, "image/b
 class Operation:
     """One route.
 
-    answer: of status 200; None: there is none, a WebSocket is opened. query: its parameters.
+    answer: of status `status`; None: there is none, a WebSocket is opened. query: its parameters.
     body: what may be sent. errors: the statuses of problems besides those that every route has.
     others: answers of more statuses. about: the view whose text describes it; default: its own.
     """
@@ -41,6 +44,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     others: Mapping[int, Content] = field(default_factory=dict)
     about: str | None = None
+    status: int = 200
 
 
 def _json(model: type[BaseModel]) -> Content:
@@ -69,6 +73,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "push.no_push": Operation(
         "cameras", None, PushQuery, errors=(404, 409, 501, 503), about="push.push_messages"
     ),
+    "links.make": Operation(
+        "cameras",
+        _json(SignedLink),
+        body=_json(LinkBody),
+        errors=(404, 409, 413, 415, 422, 503),
+    ),
     "detect.detect": Operation(
         "pictures",
         {**_json(DetectAnswer), JPEG: None},
@@ -77,6 +87,23 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=(406, 413, 415, 422, 503, 504),
     ),
     "frames.no_frames": Operation("pictures", None, FramesQuery, errors=(501, 503), about="frames.frames"),
+    "videos.create": Operation(
+        "videos",
+        _json(VideoInfo),
+        VideoQuery,
+        {**_json(VideoBody), "video/mp4": None, "application/octet-stream": None},
+        errors=(409, 411, 412, 413, 415, 422, 503, 507),
+        status=201,
+    ),
+    "videos.list_videos": Operation("videos", _json(VideoList), errors=(503,)),
+    "videos.show": Operation("videos", _json(VideoInfo), errors=(404, 503)),
+    "videos.append": Operation(
+        "videos", {}, body={PIECE: None}, errors=(404, 409, 411, 412, 415, 503, 507), status=204
+    ),
+    "videos.remove": Operation("videos", {}, errors=(404, 503), status=204),
+    "videos.events": Operation("videos", {"text/event-stream": None}, errors=(404, 501, 503)),
+    "videos.result": Operation("videos", FILES, errors=(404, 409, 416, 503), others={206: FILES}),
+    "videos.result_file": Operation("videos", FILES, errors=(404, 409, 416, 503), others={206: FILES}),
     "health.healthz": Operation("server", _json(schemas.Health), others={503: _json(schemas.Health)}),
     "health.readyz": Operation("server", _json(schemas.Readiness), others={503: _json(schemas.Readiness)}),
     "metrics.metrics": Operation("server", {"text/plain": None}),

@@ -1,0 +1,1 @@
+"""Videos that are annotated in the background: kept, queued, worked on, and ready to be fetched."""

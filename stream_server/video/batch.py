@@ -19,6 +19,7 @@ from stream_server.secrets import redact
 from stream_server.video import journal
 from stream_server.video.annotating import START_TIMEOUT_S, annotate, make_pool
 from stream_server.video.inputs import Task, plan
+from stream_server.video.memory import return_large_blocks
 from stream_server.video.options import Options
 from stream_server.video.progress import Display, make_display
 from stream_server.video.summary import Summary
@@ -50,6 +51,7 @@ class Batch:
 
     def run(self) -> int:
         """Do it all; return the exit code. Raises ModelError, DetectorError and OptionError."""
+        return_large_blocks()
         for trouble in self._troubles:
             self._complain(trouble)
         if not self._tasks:

@@ -16,7 +16,7 @@ from stream_server.video.footage import AudioPacket
 from stream_server.video.pixels import Pixels
 from stream_server.video.writing import Kind, VideoWriter
 
-_ROOM = 1
+_MAX_ROOM = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Encoding:
         self.copied = 0
         self._earlier = earlier
         self._writer, self._pixels, self._kind = writer, pixels, kind
-        self._belt: Belt[Drawn | AudioPacket] = Belt(_ROOM)
+        self._belt: Belt[Drawn | AudioPacket] = Belt(1 + min(_MAX_ROOM - 1, pixels.spare_frames))
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="video-encode", daemon=True)
 

@@ -24,8 +24,8 @@ from stream_server.video.pixels import Pixels
 
 log = logging.getLogger(__name__)
 
-AHEAD = 0
-"""Frames that are decoded before there is a worker for them."""
+MAX_AHEAD = 8
+"""So many frames are decoded ahead of the workers, at most; of 1280x720 it is 2, of larger ones none."""
 MAX_FAILURES = 20
 """So many frames one after the other without an answer: it is not the frames."""
 _LOOK_EVERY_S = 0.2
@@ -62,7 +62,7 @@ class Looker:
     ) -> None:
         """pool: started. weight: the share of it. known: what an earlier run found in a frame, by number."""
         self._footage, self._pixels, self._options, self._known = footage, pixels, options, known
-        room = 2 * max(1, len(pool.status().workers)) + AHEAD
+        room = 2 * max(1, len(pool.status().workers)) + min(MAX_AHEAD, pixels.spare_frames)
         self._client = pool.client("video", weight=weight, may_stage=True, max_waiting=room + 3)
         self._belt: Belt[_Pending | AudioPacket] = Belt(room)
         self._failures = 0

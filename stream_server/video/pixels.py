@@ -16,6 +16,9 @@ from stream_server.video.footage import Look
 from stream_server.video.options import Crop
 from stream_server.video.writing import Kind
 
+_SPARE_BYTES = 9_000_000
+_BYTES_PER_PIXEL = 4.5  # decoded, and as a picture
+
 _BACK = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -50,6 +53,12 @@ class Pixels:
             crop = self._crop
             image = np.ascontiguousarray(image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width])
         return image
+
+    @property
+    def spare_frames(self) -> int:
+        """How many frames may wait where that makes for a steadier flow; none of large ones."""
+        width, height = self.image_wh
+        return int(_SPARE_BYTES / (_BYTES_PER_PIXEL * width * height))
 
     def look_in(self, kind: Kind) -> Look:
         """Return the look of the video that is written."""

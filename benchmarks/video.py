@@ -37,10 +37,11 @@ from detector.machine import usable_cores
 from detector.pool import DetectorPool
 from stream_server.annotate import annotate as draw
 from stream_server.sources.demo import DemoScene
+from stream_server.tracking import Tracker
 from stream_server.video import Options, annotate
 
 FPS = 25
-X264 = {"preset": "veryfast", "crf": "21", "bf": "0", "rc-lookahead": "4", "threads": "1"}
+X264 = {"preset": "veryfast", "crf": "21", "bf": "0", "rc-lookahead": "2", "threads": "1"}
 TARGET = 0.9
 
 
@@ -181,7 +182,7 @@ def decoded(film: Path) -> Iterator[BGRImage]:
 
 
 class Encoder:
-    """Draws and encodes, the bare calls."""
+    """Follows, draws and encodes, the bare calls."""
 
     def __init__(self, out: Path, image: BGRImage) -> None:
         self.container = av.open(str(out), "w")
@@ -189,9 +190,11 @@ class Encoder:
         self.stream.height, self.stream.width = image.shape[:2]
         self.stream.pix_fmt = "yuv420p"
         self.count = 0
+        self.tracker = Tracker()
 
     def add(self, image: BGRImage, found: Detections) -> None:
-        canvas = draw(image, found, {})
+        followed = self.tracker.update(found, self.count / FPS)
+        canvas = draw(image, followed, {})
         frame = av.VideoFrame.from_ndarray(canvas, format="bgr24").reformat(format="yuv420p", threads=1)
         frame.pts, frame.time_base = self.count, Fraction(1, FPS)
         self.container.mux(self.stream.encode(frame))

@@ -8,11 +8,13 @@
 // seen. A stream that fails or stalls is opened again, the next way if this one never worked: MJPEG, then a WebSocket
 // (the first way where a page shows more than four cameras: browsers open six connections to a server, a WebSocket
 // carries all cameras), then snapshots. Pages of other sites need `server.embed_origins`, else they get snapshots.
+// Where not everybody may watch: token, or signature (of a link), lets the page in as it does in the stream's URL.
 (() => {
   const script = document.currentScript;
   const home = new URL("..", script.src).href;
   const WISHES = ["overlay", "fps", "quality", "labels", "caption"];
-  const ATTRIBUTES = ["camera", "server", "width", ...WISHES];
+  const KEYS = ["token", "signature"];
+  const ATTRIBUTES = ["camera", "server", "width", ...KEYS, ...WISHES];
   const WIDTHS = [320, 640, 960, 1280, 1920];
   const MAX_STREAMS = 4;
   const STALLED_MS = 12000; // the server sends a picture again after 5 s without a newer one
@@ -80,7 +82,7 @@
 
   function websocket(camera, signal) {
     return new Promise((resolve, reject) => {
-      const wall = Wall.of(camera.server);
+      const wall = Wall.of(camera.server, camera.keys());
       const number = wall.join(camera, resolve, reject);
       signal.addEventListener("abort", () => { wall.leave(number); resolve(); }, { once: true });
     });
@@ -95,18 +97,18 @@
     #asks = 0;
 
     // Returns the wall of a server, a new one where it is silent: its connection may be gone without a word.
-    static of(server) {
-      const old = Wall.#walls.get(server);
+    static of(server, keys) {
+      const url = new URL(`api/v1/wall?${new URLSearchParams(keys)}`, server);
+      url.protocol = url.protocol.replace("http", "ws");
+      const old = Wall.#walls.get(url.href);
       if (old && performance.now() - old.#heardAt < STALLED_MS / 2) return old;
       old?.#end(new Error("the server is silent"));
-      return new Wall(server);
+      return new Wall(url.href);
     }
 
-    constructor(server) {
-      const url = new URL("api/v1/wall", server);
-      url.protocol = url.protocol.replace("http", "ws");
-      Wall.#walls.set(server, this);
-      this.server = server;
+    constructor(url) {
+      Wall.#walls.set(url, this);
+      this.url = url;
       this.socket = new WebSocket(url);
       this.socket.binaryType = "arraybuffer";
       this.socket.onopen = () => this.#ask();
@@ -151,7 +153,7 @@
     }
 
     #end(error) {
-      if (Wall.#walls.get(this.server) === this) Wall.#walls.delete(this.server);
+      if (Wall.#walls.get(this.url) === this) Wall.#walls.delete(this.url);
       this.socket.onclose = null;
       this.socket.close();
       for (const { reject } of this.#guests.values()) reject(error);
@@ -209,11 +211,17 @@
 
     // What is asked of the server, by the names of its parameters.
     wishes() {
-      const wishes = {};
-      for (const name of WISHES) if (this.hasAttribute(name)) wishes[name] = this.getAttribute(name);
+      const wishes = this.#given(WISHES);
       const width = this.getAttribute("width") ?? this.#sharpWidth();
       if (width !== "full") wishes.width = Number(width);
       return wishes;
+    }
+
+    // What lets the page watch, where it takes something, likewise.
+    keys() { return this.#given(KEYS); }
+
+    #given(names) {
+      return Object.fromEntries(names.filter((name) => this.hasAttribute(name)).map((name) => [name, this.getAttribute(name)]));
     }
 
     #sharpWidth() {
@@ -222,7 +230,7 @@
     }
 
     url(file, more) {
-      const query = new URLSearchParams({ ...this.wishes(), ...more });
+      const query = new URLSearchParams({ ...this.wishes(), ...this.keys(), ...more });
       return new URL(`cameras/${encodeURIComponent(this.camera)}/${file}?${query}`, this.server).href;
     }
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 import stream_server
 from detector.errors import DetectorError
 from stream_server.accounts.command import token, user
+from stream_server.accounts.link_command import urls
 from stream_server.check import check_camera, check_detector
 from stream_server.config import CameraConfig, Config, DetectorConfig, database_of
 from stream_server.errors import ConfigError, ImageError, StreamServerError
@@ -38,7 +39,7 @@ def command() -> None:
     """Live MJPEG video streaming server with TensorFlow object detection."""
 
 
-for group in (models, user, token, annotate):
+for group in (models, user, token, urls, annotate):
     command.add_command(group)
 
 

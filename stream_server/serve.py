@@ -7,11 +7,9 @@ import logging
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
-from concurrent.futures import Future
 from contextlib import closing
 from types import FrameType
 
@@ -20,20 +18,18 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from stream_server.accounts.accounts import Accounts
 from stream_server.camera import Camera
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
+from stream_server.reception import PatientWorker, limit_waits
 from stream_server.web.app import create_app
 
 log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 3
-RECEIVE_WITHIN_S = 5
-"""A client that pauses longer within a request is dropped: a thread waits for it."""
 FIRST_FRAME_WITHIN_S = 15.0
 POLL_S = 0.05
 
@@ -52,8 +48,7 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=1024)
-        # Linux hands it on to accepted sockets; gunicorn sets no limit of its own.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", RECEIVE_WITHIN_S, 0))
+        limit_waits(listener)
         return listener
     except (OSError, OverflowError) as exc:
         if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
@@ -92,12 +87,13 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """Set what differs from gunicorn's defaults; neither its files nor its environment are read."""
-        server = self._config.server
+        server, pictures = self._config.server, self._config.api.max_requests
+        uploads = _Worker.max_uploads = server.max_websockets + pictures
         settings = {
             "bind": f"fd://{self._listener_fd}",
             "workers": 1,
             "worker_class": _Worker,
-            "threads": server.threads + server.max_websockets + self._config.api.max_requests,
+            "threads": server.threads + server.max_websockets + pictures + uploads,
             "worker_connections": server.max_viewers + 1000,
             "timeout": 30,
             "graceful_timeout": STOP_WITHIN_S,
@@ -155,8 +151,8 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     handle_usr2 = handle_hup
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, ending streams before it waits for connections to finish."""
+class _Worker(PatientWorker):
+    """The web worker, ending streams before it waits for connections to finish."""
 
     engine: Engine | None = None
 
@@ -168,24 +164,6 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     handle_quit = handle_exit
-
-    def handle(self, conn: TConn) -> object:
-        """Answer one request; close the connection here where it was the last one.
-
-        gunicorn lingers up to 2 s for the client to close first, and does so on its loop: nobody else is
-        served meanwhile.
-        """
-        is_kept = super().handle(conn)
-        if not is_kept and conn.sock.fileno() >= 0:
-            conn.close(graceful=True)
-        return is_kept
-
-    def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
-        """Forget a connection that is closed or handed to the fan-out; gunicorn would count it off twice."""
-        if conn.sock.fileno() < 0:
-            self.nr_conns -= 1
-        else:
-            super().finish_request(conn, fs)
 
     def is_parent_alive(self) -> bool:
         """End at once where the arbiter was killed: nobody is left to bound a graceful end.
@@ -219,7 +197,7 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
         """Log an error with its traceback, a viewer that went away or takes nothing in one quiet line."""
         error = sys.exc_info()[1]
         if isinstance(error, BlockingIOError):
-            log.info("a connection was dropped: half a request came, and no more for %d s", RECEIVE_WITHIN_S)
+            log.info("a connection was dropped: its client sends too slowly, or takes nothing")
         elif isinstance(error, OSError):
             log.info("a connection was dropped: %s", error)
         else:

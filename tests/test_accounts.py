@@ -18,6 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from click.testing import CliRunner, Result
 
+import stream_server.jobs.tables  # noqa: F401 - in the same database
 from stream_server.accounts import passwords
 from stream_server.accounts.accounts import Accounts, TooManyTries, is_loopback
 from stream_server.accounts.database import open_database
@@ -367,7 +368,7 @@ def test_lease_ends_by_the_clock_while_the_database_is_gone(
 
 
 def test_nothing_current_in_nothing() -> None:
-    assert EMPTY.current() == {}
+    assert EMPTY.by_key == {}
     assert EMPTY.is_empty
 
 

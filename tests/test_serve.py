@@ -8,7 +8,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import pytest
@@ -244,7 +244,11 @@ def _half_a_request(server: Server) -> socket.socket:
 
 def _has_sockets(pid: int) -> bool:
     with os.scandir(f"/proc/{pid}/fd") as entries:
-        return any(os.readlink(entry.path).startswith("socket:") for entry in entries)
+        for entry in entries:
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(entry.path).startswith("socket:"):
+                    return True
+    return False
 
 
 # Without a detector that works.

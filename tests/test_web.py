@@ -128,7 +128,7 @@ def test_names_in_pages_are_escaped(client: FlaskClient) -> None:
 def test_every_answer_carries_the_security_headers(client: FlaskClient, path: str) -> None:
     with client.get(path) as answer:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
         assert set(answer.headers["Content-Security-Policy"].split("; ")) == POLICY
         assert "Access-Control-Allow-Origin" not in answer.headers
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from stream_server.accounts import passwords
-from stream_server.accounts.grants import OPEN, Access, Grant, Lease
+from stream_server.accounts import links, passwords
+from stream_server.accounts.grants import OPEN, Access, Grant, Lease, Link, LinkKind
 from stream_server.accounts.snapshot import EMPTY, Snapshot
 from stream_server.accounts.tries import Tries
 from stream_server.errors import AccountsError
@@ -64,6 +64,8 @@ class Accounts:
         self._tries = Tries()
         self._right: dict[bytes, float] = {}
         self._secret = os.urandom(32)
+        database = config.auth.database
+        self._link_key = links.key_beside(database.get_secret_value()) if database else None
         self._leasing = threading.Lock()  # guards the set
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._stop = threading.Event()
@@ -185,6 +187,52 @@ class Accounts:
         """For how many seconds a session lasts."""
         return self._auth.session_hours * 3600
 
+    # Links.
+
+    @property
+    def can_link(self) -> bool:
+        """Whether there can be links: where there are accounts, in a file beside which their key is kept."""
+        return self.access == "accounts" and self._link_key is not None
+
+    def make_link(self, maker: Grant, kind: LinkKind, camera: str, lifetime_s: float) -> tuple[str, Link]:
+        """Return a new link of `maker`, which must be able to see the camera, and its signature.
+
+        It lasts no longer than a token does that makes it; one of a session is its user's, and outlasts it.
+
+        Raises AccountsError.
+        """
+        if self._link_key is None:
+            raise AccountsError("links need accounts in a file")
+        expires_at = time.time() + lifetime_s
+        if maker.expires_at is not None and not maker.owner:
+            expires_at = min(expires_at, maker.expires_at)
+        link = Link(kind, camera, int(expires_at), maker.owner or maker.key)
+        return links.sign(link, self._link_key.make()), link
+
+    def by_link(self, signature: str) -> Grant | None:
+        """Return what the link with this signature grants, None for one that is worthless."""
+        key = self._link_key.find() if self._link_key else None
+        if key is None or len(signature) > links.MAX_LENGTH:
+            return None
+        link = links.read(signature, key)
+        return self._valid(self._grant_of(link, key)) if link else None
+
+    def _grant_of(self, link: Link, key: bytes) -> Grant | None:
+        """Return what a link grants, part of what its maker's grant is now; expired or not."""
+        maker = self._valid(self._snapshot().by_key.get(link.maker))
+        if maker is None or not maker.may_see(link.camera):
+            return None
+        name = passwords.hash_token(links.sign(link, key))[:16]  # another one under another key
+        return Grant(
+            key=f"link:{name}",
+            name=f"a link of {maker.name}",
+            role="viewer",
+            cameras=frozenset({link.camera}),
+            methods=links.METHODS,
+            expires_at=link.expires_at,
+            link=link,
+        )
+
     # What is in use.
 
     def hold(self, grant: Grant) -> Lease:
@@ -197,15 +245,23 @@ class Accounts:
     def _end_leases(self) -> None:
         with self._leasing:
             leases = list(self._leases)
-        if not leases:
-            return
-        current, now = self._snapshot().current(), time.time()
-        if self.access != "accounts":
-            current[OPEN.key] = OPEN
+        key = None
+        if self._link_key:
+            with suppress(AccountsError):  # links end with their key, however it was lost
+                key = self._link_key.find()
         for lease in leases:
-            ours = replace(lease.grant, methods=None)
-            if current.get(ours.key) != ours or ours.has_expired(now):
+            now = self._granted_now(lease.grant, key)
+            # Methods are of the request alone.
+            if now is None or replace(now, methods=None) != replace(lease.grant, methods=None):
                 lease.is_over = True
+
+    def _granted_now(self, grant: Grant, key: bytes | None) -> Grant | None:
+        """Return what would be granted now to who was granted `grant`. key: of all links."""
+        if grant.key == OPEN.key:
+            return None if self.access == "accounts" else OPEN
+        if grant.link:
+            return self._valid(self._grant_of(grant.link, key)) if key else None
+        return self._valid(self._snapshot().by_key.get(grant.key))
 
     # What the database says.
 
@@ -221,7 +277,7 @@ class Accounts:
     def _find_store(self) -> Store | None:
         address = self._auth.database
         if self._store is None and address is not None:
-            if _is_absent(address.get_secret_value()):
+            if is_absent(address.get_secret_value()):
                 return None
             from stream_server.accounts.store import Store  # noqa: PLC0415 - SQLAlchemy costs 20 MB
 
@@ -273,7 +329,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _is_absent(address: str) -> bool:
+def is_absent(address: str) -> bool:
     """Return whether an SQLite file is not there; told without loading SQLAlchemy."""
     scheme, _, path = address.partition(":///")
     return scheme.partition("+")[0] == "sqlite" and bool(path) and not os.path.exists(path.partition("?")[0])

@@ -52,7 +52,7 @@ def _role(default: Role) -> Callable[[Callable[P, None]], Callable[P, None]]:
     )
 
 
-def _with_store(function: Callable[P, None]) -> Callable[P, None]:
+def with_store(function: Callable[P, None]) -> Callable[P, None]:
     """Add the options that say which database; show our own errors in one line each, with exit code 2."""
     options = (
         click.option(
@@ -127,7 +127,7 @@ def user() -> None:
 @_role("admin")
 @_CAMERA
 @_PASSWORD
-@_with_store
+@with_store
 def add_user(
     *,
     name: str,
@@ -149,7 +149,7 @@ def add_user(
 @user.command("passwd", short_help="Change a password.")
 @click.argument("name")
 @_PASSWORD
-@_with_store
+@with_store
 def change_password(
     name: str, password_file: Path | None, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
@@ -163,7 +163,7 @@ def change_password(
 
 @user.command("remove", short_help="Let somebody in no more.")
 @click.argument("name")
-@_with_store
+@with_store
 def remove_user(name: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Remove NAME, whose streams end within seconds."""
     _find(config_file, overrides).remove_user(name)
@@ -172,7 +172,7 @@ def remove_user(name: str, config_file: Path | None, overrides: tuple[str, ...])
 
 @user.command("list", short_help="Show who may log in.")
 @_JSON
-@_with_store
+@with_store
 def list_users(as_json: bool, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Show who may log in."""
     users = _find(config_file, overrides).users()
@@ -222,7 +222,7 @@ def token() -> None:
 @_role("viewer")
 @_CAMERA
 @click.option("--expires", metavar="WHEN", help="After 30m, 12h, 90d or 4w, or on a day: 2030-12-31.")
-@_with_store
+@with_store
 def add_token(
     *,
     name: str,
@@ -242,7 +242,7 @@ def add_token(
 
 @token.command("revoke", short_help="Make a token worthless.")
 @click.argument("name")
-@_with_store
+@with_store
 def revoke_token(name: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Revoke the token NAME; streams that were opened with it end within seconds."""
     _find(config_file, overrides).revoke_token(name)
@@ -251,7 +251,7 @@ def revoke_token(name: str, config_file: Path | None, overrides: tuple[str, ...]
 
 @token.command("list", short_help="Show the tokens there are.")
 @_JSON
-@_with_store
+@with_store
 def list_tokens(as_json: bool, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Show the tokens there are and were."""
     now = time.time()

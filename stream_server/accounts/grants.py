@@ -8,6 +8,18 @@ from typing import Literal
 Role = Literal["viewer", "admin"]
 Access = Literal["accounts", "this machine", "everyone"]
 """Who gets in: who has an account; all who ask from here; all."""
+LinkKind = Literal["stream", "snapshot", "embed"]
+"""What a link shows; `embed` is a page, with all that it shows the camera by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a signed link says. expires_at: seconds since 1970. maker: the key of the grant it is part of."""
+
+    kind: LinkKind
+    camera: str
+    expires_at: int
+    maker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +28,8 @@ class Grant:
 
     key: of what it came from, such as a token; all that came from the same has the same. name: for people.
     cameras: the names of those it is for, None: all. methods: of HTTP it is for, None: all.
-    expires_at: in seconds since 1970, None: never.
+    expires_at: in seconds since 1970, None: never. owner: the key of whose session it is, else empty.
+    link: of which it is all.
     """
 
     key: str
@@ -25,6 +38,8 @@ class Grant:
     cameras: frozenset[str] | None = None
     methods: frozenset[str] | None = None
     expires_at: float | None = None
+    owner: str = ""
+    link: Link | None = None
 
     def may_see(self, camera: str) -> bool:
         """Whether it is for this camera."""

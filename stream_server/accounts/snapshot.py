@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from stream_server.accounts.grants import Grant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """All there is at a time, by what is shown for it.
 
@@ -27,8 +28,9 @@ class Snapshot:
         now = time.time()
         return not self.users and all(grant.has_expired(now) for grant in self.tokens.values())
 
-    def current(self) -> dict[str, Grant]:
-        """Return all grants by their keys."""
+    @cached_property
+    def by_key(self) -> Mapping[str, Grant]:
+        """All grants."""
         users = (grant for grant, _ in self.users.values())
         return {grant.key: grant for grant in (*users, *self.tokens.values(), *self.sessions.values())}
 

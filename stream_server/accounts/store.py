@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Engine, delete, select, update
@@ -140,7 +141,7 @@ class Store:
                 number,
                 {user.name: (_grant(user, _key_of(user)), user.password) for user in users},
                 {token.hash: _grant(token, f"token:{token.id}", token.expires_at) for token in tokens},
-                {item.hash: _grant(item.user, f"session:{item.id}", item.expires_at) for item in sessions},
+                {item.hash: _grant_of_session(item) for item in sessions},
             )
 
     @contextmanager
@@ -166,6 +167,11 @@ def _grant(item: User | Token, key: str, expires_at: float | None = None) -> Gra
     role: Role = "admin" if item.role == "admin" else "viewer"
     cameras = None if item.cameras is None else frozenset(item.cameras)
     return Grant(key, item.name, role, cameras, None, expires_at)
+
+
+def _grant_of_session(session: Session) -> Grant:
+    grant = _grant(session.user, f"session:{session.id}", session.expires_at)
+    return replace(grant, owner=_key_of(session.user))
 
 
 def _rights(role: Role, cameras: Cameras) -> dict[str, object]:

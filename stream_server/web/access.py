@@ -16,8 +16,16 @@ from werkzeug.wrappers import Response
 from stream_server.accounts.accounts import TooManyTries
 from stream_server.accounts.grants import NOBODY, OPEN, Grant
 from stream_server.errors import AccountsError
-from stream_server.web.credentials import COOKIE, SAFE_METHODS, WrongCredentials, are_typed_by_hand, identify
+from stream_server.web.credentials import (
+    COOKIE,
+    IN_ADDRESSES,
+    SAFE_METHODS,
+    WrongCredentials,
+    are_typed_by_hand,
+    identify,
+)
 from stream_server.web.current import engine
+from stream_server.web.links import WrongLink
 from stream_server.web.proxy import came_through_a_stranger, own_hosts
 
 
@@ -60,6 +68,7 @@ NEEDS: Mapping[str, Need] = {
     "api.list_cameras": Need.VIEWER,
     "api.show_camera": Need.VIEWER,
     "api.show_detections": Need.VIEWER,
+    "links.make": Need.VIEWER,
     "detect.detect": Need.VIEWER,
     "doods.detectors": Need.VIEWER,
     "doods.detect": Need.VIEWER,
@@ -125,6 +134,8 @@ def _grant() -> Grant:
         grant = identify(accounts)
     except WrongCredentials:
         raise _unauthorized("name, password or token is wrong, or not valid any more") from None
+    except WrongLink:
+        abort(403, "this link is not for this, or not valid any more")
     except TooManyTries as exc:
         raise TooManyRequests(str(exc), retry_after=ceil(exc.wait_s)) from None
     if grant is NOBODY:
@@ -162,7 +173,7 @@ def _is_browsing() -> bool:
 
 def _send_to_login() -> Response:
     """Show the login page, which leads back; without a worthless token, that would be in its address too."""
-    asked = request.path if "token" in request.args else request.full_path.rstrip("?")
+    asked = request.path if any(map(request.args.get, IN_ADDRESSES)) else request.full_path.rstrip("?")
     return redirect(url_for("login.page", next=request.script_root + asked))
 
 

@@ -38,6 +38,7 @@ from stream_server.web import (
     frigate,
     health,
     hosts,
+    links,
     live,
     login,
     metrics,
@@ -76,7 +77,8 @@ ERROR_SIZE_WH = (640, 360)
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: browsers would send our own forms with `Origin: null` (Fetch Standard, section 3.2).
+    "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=(), usb=()",
 }
 TLS_FOR_S = 30 * 86400
@@ -99,6 +101,7 @@ def create_app(engine: Engine) -> Flask:
         live,
         push,
         api,
+        links,
         detect,
         frames,
         doods,

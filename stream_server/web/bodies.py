@@ -11,6 +11,8 @@ from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
+from stream_server.reception import PacedUnreader
+
 READ_BYTES = 16 * 1024
 
 
@@ -24,6 +26,8 @@ class EndlessBody:
     def __init__(self, timeout_s: float) -> None:
         """timeout_s: how long nothing may come, on servers that let us say so."""
         request.max_content_length = None
+        if unreader := _paced_unreader():
+            unreader.take_any_time()
         sock = request.environ.get("gunicorn.socket")
         self._sock = sock if isinstance(sock, socket.socket) else None
         if self._sock:
@@ -55,3 +59,10 @@ class EndlessBody:
             raise BodyLost("nothing came for too long") from None
         except (OSError, ParseException, ClientDisconnected) as exc:
             raise BodyLost(f"the body ended before it said so ({type(exc).__name__})") from None
+
+
+def _paced_unreader() -> PacedUnreader | None:
+    """Return what reads the current request from its socket, where that is ours."""
+    reader = getattr(request.environ["wsgi.input"], "reader", None)
+    unreader = getattr(getattr(reader, "req", reader), "unreader", None)
+    return unreader if isinstance(unreader, PacedUnreader) else None

@@ -1,8 +1,8 @@
 """How a request says who asks.
 
 By a token in `Authorization: Bearer`, `X-Api-Token` or `doods-auth-key`, or in the address (`?token=`, for an
-`<img>`); by a session's cookie, for pages; by Basic, with name and password or a token as password. What
-stands first here counts: a proxy may want a Basic of its own.
+`<img>`); by a signed link (`?signature=`, see `links`); by a session's cookie, for pages; by Basic, with name
+and password or a token as password. What stands first here counts: a proxy may want a Basic of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from werkzeug.wrappers import Response
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import NOBODY, Grant
 from stream_server.accounts.passwords import looks_like_token
+from stream_server.web import links
 
 COOKIE = "stream_server_session"
 TOKEN_HEADERS = ("X-Api-Token", "doods-auth-key")
+IN_ADDRESSES = ("token", links.PARAMETER)
+"""Parameters of an address that say who asks."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -28,12 +31,14 @@ class WrongCredentials(Exception):
 def identify(accounts: Accounts) -> Grant:
     """Return what the current request may do by what it shows, NOBODY where it shows nothing.
 
-    Raises WrongCredentials, TooManyTries, AccountsError.
+    Raises WrongCredentials, WrongLink, TooManyTries, AccountsError.
     """
     if token := _bearer() or _token_in_header():
         return _worth(accounts.by_token(token))
     if token := _token_in_address():
         return replace(_worth(accounts.by_token(token)), methods=SAFE_METHODS)
+    if signature := _signature_in_address():
+        return links.grant_of(accounts, signature)
     if session := accounts.by_session(request.cookies.get(COOKIE, "")):
         return session
     return _by_basic(accounts) if "Authorization" in request.headers else NOBODY
@@ -85,6 +90,10 @@ def _token_in_header() -> str:
 
 def _token_in_address() -> str:
     return request.args.get("token", "") if request.method in SAFE_METHODS else ""
+
+
+def _signature_in_address() -> str:
+    return request.args.get(links.PARAMETER, "") if request.method in SAFE_METHODS else ""
 
 
 def _worth(grant: Grant | None) -> Grant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template, request
 
+from stream_server.web.credentials import IN_ADDRESSES
 from stream_server.web.current import engine, pipeline
 from stream_server.web.streaming import StreamQuery
 
@@ -12,12 +13,16 @@ blueprint = Blueprint("embed", __name__)
 
 @blueprint.get("/embed/<camera>")
 def page(camera: str) -> Response:
-    """Show one camera, as the query asks (see `StreamQuery`), and nothing else."""
+    """Show one camera, as the query asks (see `StreamQuery`), and nothing else.
+
+    What lets one see the page in its address lets it show the camera too.
+    """
     name = pipeline(camera).name
     query = StreamQuery.model_validate(request.args.to_dict())
     wishes = query.model_dump(mode="json", exclude_none=True)
     wishes = {key: str(value).lower() for key, value in wishes.items()}
-    return Response(render_template("embed.html", camera=name, wishes=wishes))
+    shown = {key: request.args[key] for key in IN_ADDRESSES if key in request.args}
+    return Response(render_template("embed.html", camera=name, wishes=wishes | shown))
 
 
 def framing_sites() -> tuple[str, ...]:

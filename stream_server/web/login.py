@@ -32,7 +32,7 @@ def log_in() -> Response:
     accounts = engine().accounts
     name, password = request.form.get("name", ""), request.form.get("password", "")
     try:
-        user = accounts.by_password(name, password, request.remote_addr or "")
+        user = accounts.by_password(name, password, request.remote_addr or "") if name else None
     except TooManyTries as exc:
         return _form(
             f"Too many tries. Wait {_in_words(exc.wait_s)}.", HTTPStatus.TOO_MANY_REQUESTS, exc.wait_s

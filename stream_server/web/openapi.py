@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
 from markupsafe import Markup, escape
@@ -28,6 +28,7 @@ blueprint = Blueprint("openapi", __name__)
 Json = dict[str, Any]
 """A part of the document; its types are those of OpenAPI, which mypy does not know."""
 
+KEY = "stream_server.openapi"
 SUMMARY = "Live cameras, what is in them, and what is in pictures sent here."
 ALWAYS = (400, 401, 403, 421, 429)
 """Statuses that any route may answer: odd requests, who asks, and for which server."""
@@ -58,6 +59,7 @@ SECURITY: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token."},
     "header": {"type": "apiKey", "in": "header", "name": "X-Api-Token", "description": "A token."},
     "query": {"type": "apiKey", "in": "query", "name": "token", "description": "A token, to read only."},
+    "link": {"type": "apiKey", "in": "query", "name": "signature", "description": "A signed link's."},
     "basic": {"type": "http", "scheme": "basic", "description": "Name and password."},
 }
 
@@ -65,7 +67,7 @@ SECURITY: Json = {
 @blueprint.get("/openapi.json")
 def document() -> Response:
     """Return this document."""
-    answer = {**describe(current_app), "servers": [{"url": request.script_root or "/"}]}
+    answer = {**_described(), "servers": [{"url": request.script_root or "/"}]}
     return Response(json.dumps(answer), content_type="application/json")
 
 
@@ -93,6 +95,13 @@ def _prose(text: str) -> Markup:
         words = (Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in parts)
         shown += Markup("<p>{}</p>").format(Markup().join(words))
     return shown
+
+
+def _described() -> Json:
+    """Return the document of the current application, made once: that takes some 25 ms."""
+    if KEY not in current_app.extensions:
+        current_app.extensions[KEY] = describe(current_app)
+    return cast(Json, current_app.extensions[KEY])
 
 
 def _curl(root: str, method: str, path: str, operation: Json) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, render_template
 
 from stream_server.web.compat import mjpg_streamer
-from stream_server.web.current import cameras, pipeline
+from stream_server.web.current import cameras, engine, pipeline
 
 blueprint = Blueprint("pages", __name__)
 
@@ -28,4 +28,4 @@ def icon() -> Response:
 @blueprint.get("/cameras/<camera>")
 def camera(camera: str) -> str:
     """Show one camera with its state and its detections."""
-    return render_template("camera.html", camera=pipeline(camera))
+    return render_template("camera.html", camera=pipeline(camera), can_link=engine().accounts.can_link)

@@ -26,7 +26,7 @@ from stream_server.web.current import engine
 MAX_FIELDS = 64
 """Of a form, besides its files."""
 MAX_FIELD_BYTES = 64 * 1024
-OUR_PARAMETERS = frozenset({"token"})
+OUR_PARAMETERS = frozenset({"token", "signature"})
 """Of the query, that say nothing about the picture."""
 
 

@@ -1,0 +1,245 @@
+"""Receives requests, so that no thread waits for a client: neither for its request, nor for it to leave.
+
+gunicorn gives a connection a thread as soon as it is there. Here it gets one when the head of its request has
+come, with the body if that is small; until then it costs a descriptor and a buffer. Larger bodies are waited
+for by threads of their own, so many at most, and have to come at some pace.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import logging
+import re
+import selectors
+import socket
+import struct
+import termios
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.http import get_parser
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+log = logging.getLogger(__name__)
+
+HEAD_WITHIN_S = 10.0
+"""For a request's head, and a body so small that it is waited for likewise."""
+MAX_HEAD_BYTES = 64 * 1024
+SMALL_BODY_BYTES = 64 * 1024
+MAX_WAITING = 500
+"""Connections whose request has not come; one more, and who waits longest is dropped."""
+MAX_KEPT = 500
+"""Connections that may stay for a next request."""
+BODY_GRACE_S = 8.0
+BODY_BYTES_PER_S = 8 * 1024
+"""A body may take the one, and a second more for so many bytes; together with a pause of
+`RECEIVE_WITHIN_S` that is less than 15 s for one that hardly comes."""
+RECEIVE_WITHIN_S = 5
+"""A client that pauses longer within a body is dropped: a thread waits for it."""
+SEND_WITHIN_S = 5
+"""One that takes nothing of an answer for longer, too."""
+SEND_BUFFER_BYTES = 1024 * 1024
+"""What the kernel takes of an answer (at most; Linux gives 416 KiB by default), with no thread waiting."""
+TAKE_WITHIN_S = 10
+"""Who takes none of what the kernel holds for so long is reset, also when the connection is closed by us."""
+UNTAKEN_BYTES = 64 * 1024
+"""Who has not taken so much of earlier answers gets no more."""
+LINGER_S = 2.0
+LINGER_BYTES = 64 * 1024
+"""How long, and how much, a client may go on sending to a closed connection before it is reset, which may
+take the answer from it (RFC 9112, section 9.6)."""
+
+_END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_UNTOLD_LENGTH = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
+_REFUSALS: Mapping[int, bytes] = {
+    status: f"HTTP/1.1 {status} {reason}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    for status, reason, more in (
+        (431, "Request Header Fields Too Large", ""),
+        (503, "Service Unavailable", "Retry-After: 5\r\n"),
+    )
+}
+
+
+def limit_waits(listener: socket.socket) -> None:
+    """Let no thread wait longer for a client of this listener. Linux hands it on to accepted sockets."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", RECEIVE_WITHIN_S, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_WITHIN_S, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * TAKE_WITHIN_S)
+
+
+class PacedUnreader(SocketUnreader):  # type: ignore[misc]
+    """Reads a request from its socket, unless that takes too long."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._due: float | None = None
+
+    def begin(self) -> None:
+        """Expect the rest of a request from now on."""
+        self._due = time.monotonic() + BODY_GRACE_S
+
+    def take_any_time(self) -> None:
+        """Let the rest of the request take as long as it likes."""
+        self._due = None
+
+    def add(self, data: bytes) -> bytes:
+        """Add what was received; return all that nobody has read yet."""
+        self.buf.seek(0, io.SEEK_END)
+        self.buf.write(data)
+        return bytes(self.buf.getvalue())
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """Return what comes next. Raises BlockingIOError, as a socket does of which nothing comes in time."""
+        if self._due is not None and time.monotonic() > self._due:
+            raise BlockingIOError(errno.EAGAIN, "the body comes too slowly")
+        data: bytes = super().chunk(size_hint)
+        if self._due is not None:
+            self._due += len(data) / BODY_BYTES_PER_S
+        return data
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker; see the module. All methods but `handle` are for its main thread."""
+
+    max_uploads = 16
+    """Requests with a large body that have a thread at once; more are answered 503."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.max_keepalived: int = min(self.worker_connections - self.cfg.threads, MAX_KEPT)
+        self._waiting: dict[TConn, float] = {}  # until when; the first to end stands first, here and below
+        self._lingering: dict[TConn, float] = {}
+        self._lingered: dict[TConn, int] = {}  # bytes that came since
+        self._uploading: set[TConn] = set()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Receive a request; it gets a thread when that will not have to wait."""
+        if conn.parser is None:
+            conn.parser = get_parser(self.cfg, conn.sock, conn.client)
+            conn.parser.unreader = PacedUnreader(conn.sock)
+        if _untaken_bytes(conn.sock) > UNTAKEN_BYTES:
+            self._drop(conn)
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._give_up(next(iter(self._waiting)))
+        conn.sock.setblocking(False)
+        self._waiting[conn] = time.monotonic() + HEAD_WITHIN_S
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
+        self._look_at(conn, conn.parser.unreader.add(b""))
+        if conn in self._waiting:
+            self._receive(conn, conn.sock)  # mostly it is there already
+
+    def _receive(self, conn: TConn, sock: socket.socket) -> None:
+        if conn not in self._waiting:
+            return  # given up in the same turn of the loop
+        try:
+            data = sock.recv(MAX_HEAD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._look_at(conn, conn.parser.unreader.add(data))
+        else:
+            self._give_up(conn)
+
+    def _look_at(self, conn: TConn, received: bytes) -> None:
+        """Pass a request on to a thread, or refuse it, where enough of it was received to tell."""
+        request = received.lstrip(b"\r\n")
+        head, end, body = request.partition(_END)
+        if not end:
+            if len(request) > MAX_HEAD_BYTES:
+                self._refuse(conn, 431)
+            return
+        head += b"\r\n"
+        length = max(map(int, _LENGTH.findall(head)), default=0)
+        is_upload = length > SMALL_BODY_BYTES or _UNTOLD_LENGTH.search(head) is not None
+        if is_upload and len(self._uploading) >= self.max_uploads:
+            self._refuse(conn, 503)
+        elif is_upload or len(body) >= length:
+            self._forget(conn)
+            if is_upload:
+                self._uploading.add(conn)
+            conn.data_ready = True
+            conn.parser.unreader.begin()
+            super().enqueue_req(conn)
+
+    def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
+        """Wait for the next request, or for the client to leave."""
+        self._uploading.discard(conn)
+        if conn.sock.fileno() < 0:  # handed to the fan-out, or closed
+            self.nr_conns -= 1
+        elif not fs.cancelled() and fs.exception() is None and fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._linger(conn)
+
+    def murder_pending(self) -> None:
+        """Drop who was waited for long enough; at the server's end, who has sent half a request."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self._waiting and (now > next(iter(self._waiting.values())) or not self.alive):
+            self._give_up(next(iter(self._waiting)))
+        while self._lingering and now > next(iter(self._lingering.values())):
+            self._give_up(next(iter(self._lingering)))
+
+    def _refuse(self, conn: TConn, status: int) -> None:
+        self._forget(conn)
+        with suppress(OSError):
+            conn.sock.send(_REFUSALS[status])
+        self._linger(conn)
+
+    def _linger(self, conn: TConn) -> None:
+        """Say that nothing more comes, and wait until the client has read what came."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.sock.setblocking(False)
+        self._lingering[conn], self._lingered[conn] = time.monotonic() + LINGER_S, 0
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+
+    def _discard(self, conn: TConn, sock: socket.socket) -> None:
+        if conn not in self._lingering:
+            return
+        try:
+            data = sock.recv(LINGER_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._lingered[conn] += len(data)
+        if not data or self._lingered[conn] > LINGER_BYTES:
+            self._give_up(conn)
+
+    def _give_up(self, conn: TConn) -> None:
+        self._forget(conn)
+        self._drop(conn)
+
+    def _forget(self, conn: TConn) -> None:
+        """Wait for a connection no more."""
+        for waited_for in (self._waiting, self._lingering, self._lingered):
+            waited_for.pop(conn, None)
+        self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: TConn) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+def _untaken_bytes(sock: socket.socket) -> int:
+    """Return how many bytes of what was sent the client's machine has not taken (SIOCOUTQ, tcp(7))."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0])
+    except OSError:
+        return 0

@@ -1,0 +1,124 @@
+"""Hundreds of clients who send or take little, slowly, to keep others out: nobody notices."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from tests.leaks import wait_until
+from tests.server import NO_DETECTOR, SMALL_DEMO, Server, get
+from tests.sockets import held_connections
+
+EACH, MANY = 60, 300
+MORE_EVERY_S = 1.0
+WATCH_FOR_S = 5.0
+P99_S = 0.5
+DROPPED_WITHIN_S = 15.0
+
+
+@dataclass(frozen=True)
+class Slowness:
+    """What a slow client sends at once, and every second after that; whether it reads what it gets."""
+
+    name: str
+    first: bytes
+    more: bytes = b""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _post(path: str) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n".encode()
+
+
+GET = b"GET /static/embed.js HTTP/1.1\r\nHost: localhost\r\n"
+WAYS = [
+    Slowness("nothing", b""),
+    Slowness("slow head", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"x"),
+    Slowness("slow second head", GET + b"\r\n" + GET, b"X: y\r\n"),
+    Slowness("slow body", _post("/api/v1/detect"), b"x"),
+    Slowness("slow body of a form", _post("/login"), b"x"),
+    Slowness("slow body nobody reads", _post("/nothing"), b"x"),
+    Slowness(
+        "slow body in chunks",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\nx\r\n",
+    ),
+    Slowness("reads nothing", (GET + b"\r\n") * 40),
+    Slowness("does not leave", GET + b"Connection: close\r\n\r\n"),
+]
+
+
+class Crowd:
+    """Slow clients, so many of each way, who come all at once."""
+
+    def __init__(self, port: int, ways: Sequence[Slowness], count: int) -> None:
+        self._stop = threading.Event()
+        self._clients = [(_connect(port, way.first), way) for _ in range(count) for way in ways]
+        self._thread = threading.Thread(target=self._run, name="crowd", daemon=True)
+
+    def __enter__(self) -> Crowd:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        for sock, _ in self._clients:
+            sock.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(MORE_EVERY_S):
+            for sock, way in self._clients:
+                with suppress(OSError):  # full, or dropped
+                    sock.send(way.more, socket.MSG_NOSIGNAL)
+
+
+def _connect(port: int, first: bytes) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.connect(("127.0.0.1", port))
+    sock.setblocking(False)
+    sock.send(first)
+    return sock
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
+        yield server
+
+
+def _p99_s(port: int, seconds: float) -> float:
+    """Return how long the slowest but one in a hundred API calls take that are made for so long."""
+    took: list[float] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        answer = get(port, "/api/v1/cameras", timeout_s=30)
+        assert answer.status == 200
+        took.append(answer.seconds)
+    return sorted(took)[int(0.99 * len(took))]
+
+
+def test_api_answers_while_hundreds_are_slow(server: Server) -> None:
+    began, lines = time.monotonic(), len(server.log)
+    with Crowd(server.port, WAYS, EACH):
+        assert _p99_s(server.port, WATCH_FOR_S) < P99_S
+        left_s = DROPPED_WITHIN_S - (time.monotonic() - began)
+        assert wait_until(lambda: held_connections(server.port) == 0, left_s), held_connections(server.port)
+    assert not [line for line in server.log[lines:] if "INFO" not in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_no_way_alone_keeps_others_out(server: Server, way: Slowness) -> None:
+    with Crowd(server.port, [way], MANY):
+        assert _p99_s(server.port, WATCH_FOR_S) < P99_S
+    assert wait_until(lambda: held_connections(server.port) == 0, DROPPED_WITHIN_S)

@@ -152,6 +152,9 @@ def test_colours_and_their_tags_are_kept(
     with av.open(str(source)) as container:
         before = next(container.decode(video=0)).to_ndarray()
     assert abs(int(before[119, 150]) - int(after[119, 150])) <= 2  # brightness where nothing is drawn
+    for plane in (120, 150):  # both chroma planes, in the middle of the patch
+        u_before, u_after = (image[plane : plane + 30].reshape(60, 80)[30, 12] for image in (before, after))
+        assert abs(int(u_before) - int(u_after)) <= 5
 
 
 def test_metadata_is_kept(tmp_path: Path, pool: DetectorPool) -> None:

@@ -18,7 +18,7 @@ WHITE: Colour = (255, 255, 255)
 GREY: Colour = (190, 190, 190)
 BACKDROP: Colour = (40, 32, 28)
 
-_PALETTE_SIZE = 96
+PALETTE_SIZE = 96
 _MAX_LABEL_LETTERS = 32
 
 
@@ -86,7 +86,7 @@ def message_picture(
 
 def class_colour(class_id: int) -> Colour:
     """Return the colour of a class; the same one in every picture and every run."""
-    return _palette()[class_id % _PALETTE_SIZE]
+    return _palette()[class_id % PALETTE_SIZE]
 
 
 def line_width(size_wh: tuple[int, int]) -> int:
@@ -113,7 +113,7 @@ def _palette() -> tuple[Colour, ...]:
     colours, lab = colours[0, is_vivid], lab[is_vivid]
     chosen = [int(np.abs(colours - (0.25, 0.625, 1)).sum(axis=1).argmin())]  # class 0, mostly persons: orange
     distances = np.full(len(lab), np.inf)
-    while len(chosen) < _PALETTE_SIZE:
+    while len(chosen) < PALETTE_SIZE:
         distances = np.minimum(distances, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
         chosen.append(int(distances.argmax()))
     return tuple((int(blue), int(green), int(red)) for blue, green, red in 255 * colours[chosen])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from detector.detections import BGRImage
+from stream_server.annotate import class_colour
 from tests.needs import need, need_module
 
 if TYPE_CHECKING:
@@ -49,14 +53,34 @@ async (selector) => {
 """Resolves once the picture that a selector finds has changed."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = need("chromium")
+def box_sides(image: BGRImage, found: dict[str, Any], reach_px: int) -> list[float]:
+    """Return, for each side of a box, along which part of its middle half a line of its colour is seen."""
+    is_line = np.abs(image.astype(int) - class_colour(found["class_id"])).max(axis=2) < 60
+    x_min, y_min, x_max, y_max = (round(found["box"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
+    columns = slice((3 * x_min + x_max) // 4, (x_min + 3 * x_max) // 4)
+    rows = slice((3 * y_min + y_max) // 4, (y_min + 3 * y_max) // 4)
+    horizontal = [
+        is_line[max(0, y - reach_px) : y + reach_px, columns].any(axis=0).mean() for y in (y_min, y_max)
+    ]
+    vertical = [is_line[rows, max(0, x - reach_px) : x + reach_px].any(axis=1).mean() for x in (x_min, x_max)]
+    return [float(part) for part in (*horizontal, *vertical)]
+
+
+@contextmanager
+def chromium(*options: str) -> Iterator[Browser]:
+    """Run Chromium, with more options than all tests need."""
+    path = need("chromium")
     playwright = need_module("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+        browser = driver.chromium.launch(executable_path=path, args=[*CHROMIUM_OPTIONS, *options])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

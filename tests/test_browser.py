@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from detector.detections import BGRImage
-from stream_server.annotate import class_colour
-from tests.browser import MOVES
+from tests.browser import MOVES, box_sides
 from tests.cameras.http import HTTPCamera
 from tests.server import Server
 
@@ -58,19 +57,6 @@ def _picture(page: Page) -> BGRImage:
     return np.asarray(image, np.uint8)
 
 
-def _sides(image: BGRImage, found: dict[str, Any], reach_px: int) -> list[float]:
-    """Return, for each side of a box, along which part of its middle half a line of its colour is seen."""
-    is_line = np.abs(image.astype(int) - class_colour(found["class_id"])).max(axis=2) < 60
-    x_min, y_min, x_max, y_max = (round(found["box"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
-    columns = slice((3 * x_min + x_max) // 4, (x_min + 3 * x_max) // 4)
-    rows = slice((3 * y_min + y_max) // 4, (y_min + 3 * y_max) // 4)
-    horizontal = [
-        is_line[max(0, y - reach_px) : y + reach_px, columns].any(axis=0).mean() for y in (y_min, y_max)
-    ]
-    vertical = [is_line[rows, max(0, x - reach_px) : x + reach_px].any(axis=1).mean() for x in (x_min, x_max)]
-    return [float(part) for part in (*horizontal, *vertical)]
-
-
 def _cat(server: Server) -> dict[str, Any]:
     detections = server.get("/api/v1/cameras/demo/detections").json["detections"]
     return next(found for found in detections if found["label"] == "cat")
@@ -80,7 +66,7 @@ def _wait_for_box(page: Page, server: Server, *, shown: bool, reach_px: int = EX
     """Look until the cat's box is on the picture, or is not."""
     sides: list[float] = []
     for _ in range(100):
-        sides = _sides(_picture(page), _cat(server), reach_px)
+        sides = box_sides(_picture(page), _cat(server), reach_px)
         if (min(sides) > 0.8) if shown else (max(sides) < 0.3):
             return
         page.wait_for_timeout(100)

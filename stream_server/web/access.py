@@ -51,6 +51,7 @@ NEEDS: Mapping[str, Need] = {
     "health.readyz": Need.NOTHING,
     "pages.index": Need.VIEWER,
     "pages.camera": Need.VIEWER,
+    "try_it.page": Need.VIEWER,
     "embed.page": Need.VIEWER,
     "streaming.stream": Need.VIEWER,
     "streaming.snapshot": Need.VIEWER,

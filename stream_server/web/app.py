@@ -47,6 +47,7 @@ from stream_server.web import (
     proxy,
     push,
     streaming,
+    try_it,
     ustreamer,
     vision,
     wall,
@@ -95,6 +96,7 @@ def create_app(engine: Engine) -> Flask:
     for module in (
         login,
         pages,
+        try_it,
         streaming,
         embed,
         wall,

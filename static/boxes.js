@@ -1,0 +1,69 @@
+// Draws a picture with the boxes of what was found in it, in the colours of the server's own streams.
+
+const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
+
+// How boxes look in a file: as the server draws them (stream_server/annotate.py), but no line that JPEG would blur.
+function fileStyle(width, height) {
+  const side = Math.min(width, height);
+  return { line: Math.max(2, Math.round(side / 280)), text: Math.max(12, Math.round(side / 38)) };
+}
+
+// Draws the whole picture in the middle of the canvas, as large as fits, with `detections` on it; sizes as on the screen.
+export function show(canvas, picture, detections, colours) {
+  const ratio = devicePixelRatio;
+  const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  if (!picture) return;
+  const scale = Math.min(width / picture.width, height / picture.height);
+  const [shownWidth, shownHeight] = [picture.width * scale, picture.height * scale];
+  context.save();
+  context.translate(Math.round((width - shownWidth) / 2), Math.round((height - shownHeight) / 2));
+  context.drawImage(picture.image, 0, 0, shownWidth, shownHeight);
+  drawBoxes(context, shownWidth, shownHeight, detections, colours, { line: 2 * ratio, text: 13 * ratio });
+  context.restore();
+}
+
+// Returns the picture with its boxes as a JPEG, in its own size.
+export function annotated({ image, width, height }, detections, colours) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0, width, height);
+  drawBoxes(context, width, height, detections, colours, fileStyle(width, height));
+  return new Promise((resolve, reject) => {
+    canvas.toBlob((jpeg) => (jpeg ? resolve(jpeg) : reject(new Error("too large for this browser"))), "image/jpeg", 0.9);
+  });
+}
+
+function drawBoxes(context, width, height, detections, colours, style) {
+  context.lineWidth = style.line;
+  context.font = `600 ${style.text}px ${FONT}`;
+  context.textBaseline = "middle";
+  for (const found of [...detections].reverse()) { // the surest on top
+    const { x_min, y_min, x_max, y_max } = found.box_relative;
+    const [left, top, right, bottom] = [x_min * width, y_min * height, x_max * width, y_max * height].map(Math.round);
+    const colour = colours[found.class_id % colours.length];
+    context.strokeStyle = colour;
+    context.strokeRect(left, top, right - left, bottom - top);
+    drawLabel(context, `${found.label} ${Math.round(100 * found.score)} %`, left, top, width, colour, style);
+  }
+}
+
+// Writes a box's text above it, or inside where there is no room above, and never beyond the picture's sides.
+function drawLabel(context, text, left, top, width, colour, { line, text: size }) {
+  const [padding, boxHeight] = [size * 0.35, size * 1.4];
+  const boxWidth = context.measureText(text).width + 2 * padding;
+  const x = Math.max(0, Math.min(left - line / 2, width - boxWidth));
+  const y = top - boxHeight < 0 ? Math.max(0, top) : top - boxHeight;
+  context.fillStyle = colour;
+  context.fillRect(x, y, boxWidth, boxHeight);
+  context.fillStyle = textOn(colour);
+  context.fillText(text, x + padding, y + boxHeight / 2);
+}
+
+// Black or white, whichever has more contrast (by the Rec. 601 luma).
+function textOn(colour) {
+  const [red, green, blue] = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 110 ? "#000" : "#fff";
+}

@@ -1,0 +1,47 @@
+// Asks the server what is in a picture.
+
+const ANSWERS_WITHIN_MS = 60000;
+
+// What went wrong, in words for people; `mayPass`: trying again may help.
+export class Problem extends Error {
+  constructor(text, mayPass = false) {
+    super(text);
+    this.mayPass = mayPass;
+  }
+}
+
+// Returns what was found in `file`, a picture, as the API says it. Throws a Problem.
+export async function detect(url, file, maxBytes) {
+  if (file.type.startsWith("video/")) throw new Problem("This is a video, and here only pictures are looked at.");
+  if (file.size > maxBytes) {
+    throw new Problem(`The file is too large: ${megabytes(file.size)}, at most ${megabytes(maxBytes)} are taken.`);
+  }
+  const answer = await send(url, file);
+  if (!answer.ok) throw await refusal(answer);
+  return (await answer.json()).images[0];
+}
+
+async function send(url, file) {
+  try {
+    const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
+    return await fetch(url, {
+      method: "POST", body: file, headers: { "Content-Type": type, Accept: "application/json" },
+      signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
+    });
+  } catch (error) {
+    throw new Problem(error.name === "TimeoutError" ? "The server took too long." : "The server does not answer.", true);
+  }
+}
+
+async function refusal(answer) {
+  const problem = await answer.json().catch(() => ({})); // a proxy's own answer is no JSON
+  const why = problem.detail ? `: ${problem.detail}` : "";
+  const ofFile = /^body: ((?:is|has|cannot) .*)$/s.exec(problem.detail ?? "");
+  if (ofFile) return new Problem(`The file ${ofFile[1]}.`);
+  if (answer.status === 401) return new Problem("Your login has ended. Load the page again to log in.");
+  if (answer.status === 413) return new Problem(`The file is too large${why}.`);
+  if ([429, 503, 504].includes(answer.status)) return new Problem(`The server is busy${why}.`, true);
+  return new Problem(`The server answered “${problem.title ?? (answer.statusText || answer.status)}”${why}.`);
+}
+
+const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

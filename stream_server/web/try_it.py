@@ -1,0 +1,29 @@
+"""`/try`: a person's own pictures and webcam, before the detector and at once."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from stream_server.annotate import PALETTE_SIZE, class_colour
+from stream_server.web.current import engine
+
+blueprint = Blueprint("try_it", __name__)
+
+
+@blueprint.get("/try")
+def page() -> str:
+    """Show the page; what it does is done by its scripts, over the API."""
+    running = engine()
+    return render_template(
+        "try.html",
+        analyst=running.image_analyst,
+        threshold_percent=round(100 * running.config.detector.score_threshold),
+        colours=",".join(map(_css_colour, range(PALETTE_SIZE))),
+        needs_token=running.accounts.access == "accounts",
+    )
+
+
+def _css_colour(class_id: int) -> str:
+    """Return the colour of a class as in streams, `#rrggbb`."""
+    blue, green, red = class_colour(class_id)
+    return f"#{red:02x}{green:02x}{blue:02x}"

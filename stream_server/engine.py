@@ -44,8 +44,8 @@ class Engine:
         self.started_at = time.monotonic()
         self.accounts = Accounts(config)
         self.telemetry = Telemetry()
+        self.pool = self._make_pool(config)  # may fail: before anything is open
         self.fanout = Fanout()
-        self.pool = self._make_pool(config)
         self.image_analyst = ImageAnalyst(self.pool, config) if self.pool else None
         self.inboxes = {name: Inbox() for name, camera in config.cameras.items() if camera.url.kind == "push"}
         self.image_requests = Admission(config.api.max_requests, config.api.max_requests_per_address)

@@ -18,7 +18,7 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
-from tests.fakes import load_scripted
+from tests.fakes import ScriptedDetector, load_scripted
 from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
 from tests.sockets import held_connections, unsent_bytes
@@ -254,13 +254,18 @@ def _has_sockets(pid: int) -> bool:
 # Without a detector that works.
 
 
+def crash(model: object, *, threads: int = 1) -> ScriptedDetector:
+    """Load no detector, for any model."""
+    return load_scripted("crash")
+
+
 def test_video_goes_on_while_every_detector_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = partial(DetectorPool, loader=load_scripted)
+    pool = partial(DetectorPool, loader=crash)
     monkeypatch.setattr("stream_server.engine.DetectorPool", pool)
     config = Config.load(
         None,
         cameras={"demo": {"source": "demo:", "width": 320, "height": 180}},
-        detector={"model": "crash", "workers": 1},
+        detector={"workers": 1},
     )
     with Engine(config) as engine, create_app(engine).test_client() as client:
         assert wait_until(lambda: "SIGSEGV" in client.get("/readyz").text, 10)

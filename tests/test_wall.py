@@ -165,6 +165,7 @@ def test_how_fast_a_wall_shows_a_camera_is_told_in_the_state(server: Server) -> 
         state = server.get("/state").json["result"]["stream"]["clients_stat"]
         return [client["fps"] for client in state.values()]
 
+    assert wait_until(lambda: not fps(), 5)  # whoever watched before has gone
     with Client.connect(server.port) as client:
         client.watch({"id": 1, "camera": "demo"})
         until = time.monotonic() + 5

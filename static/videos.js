@@ -48,10 +48,11 @@ async function start(event) {
   }
 }
 
+const size = (bytes) => (bytes < 2 ** 20 ? `${Math.ceil(bytes / 2 ** 10)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 const seconds = (value) => `${Math.floor(value / 60)}:${String(Math.round(value) % 60).padStart(2, "0")}`;
 
 function facts({ state, reason, bytes, received, progress, summary }) {
-  if (state === "uploading") return `${Math.floor((100 * received) / bytes)} % of ${(bytes / 2 ** 20).toFixed(1)} MiB are here`;
+  if (state === "uploading") return `${Math.floor((100 * received) / bytes)} % of ${size(bytes)} are here`;
   if (state === "failed") return reason;
   if (summary) {
     const objects = Object.entries(summary.objects).map(([label, count]) => `${count} ${label}`).join(", ");
@@ -60,14 +61,14 @@ function facts({ state, reason, bytes, received, progress, summary }) {
   if (!progress?.frames) return state === "queued" ? "waits for its turn" : "is being prepared";
   const { frames, expected, fps, left_s, objects } = progress;
   const left = left_s === null ? [] : [`${seconds(left_s)} left`];
-  return [`${frames} of ${expected ?? "?"} frames`, `${fps.toFixed(1)} fps`, ...left, `${objects} objects`].join(" · ");
+  return [`${frames} of ${expected ?? "?"} frames`, `${fps.toFixed(1)} fps`, ...left, `${objects} object${objects === 1 ? "" : "s"}`].join(" · ");
 }
 
 function link({ name, url, bytes }) {
   const a = document.createElement("a");
   a.href = url;
   a.download = name.split("/").pop();
-  a.textContent = `${name} (${(bytes / 2 ** 20).toFixed(1)} MiB)`;
+  a.textContent = `${name} (${size(bytes)})`;
   return a;
 }
 

@@ -563,7 +563,7 @@ class VideosConfig(_Model):
         19,
         ge=0,
         le=19,
-        description="How much they give way to cameras and viewers, from 0, not at all, to 19: they get the rest.",
+        description="How much they give way to cameras and viewers; 0: not at all, 19: they get the rest.",
     )
     max_jobs_per_user: int = Field(
         10,
@@ -572,7 +572,7 @@ class VideosConfig(_Model):
         description="Videos of a user or token that wait, come or are annotated; more get 429.",
     )
     max_bytes: int = Field(4 * 2**30, ge=1, description="Bytes of a video, at most.")
-    max_length_s: float = Field(4 * 3600, gt=0, description="Its length in seconds, at most.")
+    max_length_s: float = Field(4 * 3600, gt=0, le=1e7, description="Its length in seconds, at most.")
     quota_bytes: int = Field(
         20 * 2**30, ge=1, description="Bytes of all uploads and results; more get 507 until some are deleted."
     )

@@ -128,7 +128,7 @@ def test_only_what_shows_no_camera_is_for_all() -> None:
 
 def _ask(app: Flask, rule: Rule, camera: str, headers: Mapping[str, str]) -> int:
     """Return the status with which a route is answered; of pictures and streams the headers are asked for."""
-    values = {"camera": camera, "extension": "jpg", "filename": "style.css"}
+    values = {"camera": camera, "extension": "jpg", "filename": "style.css", "video": "0", "name": "0"}
     path = re.sub(r"<(?:[^<>]*:)?(\w+)>", lambda match: values[match[1]], rule.rule)
     method = min((rule.methods or {"GET"}) - {"OPTIONS", "HEAD"})
     is_safe = method == "GET" and not rule.websocket
@@ -156,6 +156,8 @@ def _expected(rule: Rule, who: str) -> int:
         return 403
     if ("camera" in rule.arguments and not sees_front) or (of_first and who == "none"):
         return 404
+    if "video" in rule.arguments:
+        return 404  # there is none
     return 0
 
 

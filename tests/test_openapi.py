@@ -46,8 +46,10 @@ def app() -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, "--set", PHONE, "--set", "detector.workers=1") as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    videos = ("--set", f"videos.folder={folder}", "--set", f"auth.database=sqlite:///{folder}/accounts.db")
+    with Server(*SMALL_DEMO, "--set", PHONE, "--set", "detector.workers=1", *videos) as server:
         server.wait_for_camera(lambda info: info["latency_ms"] is not None, 30)
         yield server
 

@@ -359,6 +359,34 @@ def test_events_tell_that_it_was_deleted(videos: Videos) -> None:
     assert list(events)[-1] == ("deleted", {})
 
 
+def test_cameras_keep_their_rate_while_a_video_is_annotated(tmp_path: Path, root: Path) -> None:
+    busy = (
+        "cameras.demo={source: 'demo:', width: 640, height: 360, fps: 15, detect: {fps: 8}}",
+        "videos.nice=19",
+    )
+    with Videos(tmp_path, *busy, root=root) as videos:
+        videos.server.wait_for_camera(lambda info: info["latency_ms"] is not None, 30)
+        alone = _rates(videos.server)
+        id = videos.add("sub/long.mp4")
+        videos.wait(id, is_at_work)
+        together = _rates(videos.server)
+        assert is_at_work(videos.info(id))
+    assert min(now / before for now, before in zip(together, alone, strict=True)) > 0.8, (alone, together)
+
+
+def _rates(server: Server) -> tuple[float, float]:
+    """Return frames and detections a second of the camera, of the next three seconds."""
+    first, began, seen = server.camera()["frames"], time.monotonic(), set()
+
+    def look() -> bool:
+        seen.add(server.get("/api/v1/cameras/demo/detections").json["sequence"])
+        return time.monotonic() > began + 3
+
+    assert wait_until(look, 10)
+    took_s = time.monotonic() - began
+    return (server.camera()["frames"] - first) / took_s, len(seen) / took_s
+
+
 # When something breaks.
 
 

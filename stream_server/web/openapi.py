@@ -37,16 +37,21 @@ UNREAD = (414, 431)
 REASONS = {
     101: "A WebSocket is open.",
     200: "Here it is.",
+    201: "It is there; `Location` says where.",
+    204: "Done.",
+    206: "Here is the part that was asked for.",
     400: "The request, or a parameter, is wrong.",
     401: "Say who you are.",
     403: "You may not.",
-    404: "There is no such camera, or none that you may see.",
+    404: "There is no such thing, or none that you may see.",
     406: "The answer cannot be of the kind that `Accept` names.",
-    409: "The camera, as it is, cannot do this.",
+    409: "As it is, this cannot be done with it.",
     411: "The length of the body is missing.",
+    412: "Another version of the protocol is spoken here.",
     413: "Too many bytes or pixels.",
     414: "The address is too long.",
-    415: "This is no picture of a kind that is understood.",
+    415: "This is of no kind that is understood.",
+    416: "There is no such part.",
     421: "The request is for another server's name.",
     422: "An option, or a field, is wrong.",
     429: "Too often.",
@@ -54,7 +59,10 @@ REASONS = {
     501: "The HTTP server in use cannot do this.",
     503: "Not now; `Retry-After` says when to try again.",
     504: "The detector took too long.",
+    507: "There is no room for it.",
 }
+PARTS = {"video": "Id of a video.", "name": "Name of one of its files."}
+"""What stands for parts of paths that are no names of cameras."""
 SECURITY: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token."},
     "header": {"type": "apiKey", "in": "header", "name": "X-Api-Token", "description": "A token."},
@@ -107,11 +115,15 @@ def _described() -> Json:
 def _curl(root: str, method: str, path: str, operation: Json) -> str:
     """Return a command line that uses a route."""
     sent = "image/jpeg" in operation.get("requestBody", {}).get("content", {})
-    kinds = operation["responses"]["200"].get("content", {})
+    kinds = operation["responses"].get("200", {}).get("content", {})
     options = ["--no-buffer"] if {"text/event-stream", MJPEG} & kinds.keys() else []
     options += ["--output", "picture.jpg"] if list(kinds) == [JPEG] else []
     options += ["-H", "'Content-Type: image/jpeg'", "--data-binary", "@picture.jpg"] if sent else []
-    url = root + path.replace("{camera}", "CAMERA")
+    url = root + re.sub(r"{(\w+)}", lambda match: match[1].upper(), path)
+    if "video/mp4" in operation.get("requestBody", {}).get("content", {}):
+        options, url = ["-X", "POST", "--upload-file", "video.mp4"], f"'{url}?name=video.mp4'"
+    elif method in ("patch", "delete"):
+        options += ["-X", method.upper()]
     return " ".join(["curl", *options, url])
 
 
@@ -193,7 +205,7 @@ def _path_parameters(rule: Rule) -> Iterator[Json]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": f"Name of a {name}.",
+            "description": PARTS.get(name, f"Name of a {name}."),
             "schema": {"type": "string", "minLength": 1},
         }
 
@@ -220,7 +232,7 @@ def _query_parameters(model: type[BaseModel] | None) -> Iterator[Json]:
 def _responses(rule: Rule, operation: Operation, types: _Types) -> Json:
     answers: dict[int, Content] = {status: _problem(rule) for status in (*ALWAYS, *operation.errors)}
     answers.update({status: {"text/html": None} for status in UNREAD})
-    answers[101 if operation.answer is None else 200] = operation.answer or {}
+    answers[101 if operation.answer is None else operation.status] = operation.answer or {}
     answers.update(operation.others)
     return {
         str(status): {

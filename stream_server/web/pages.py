@@ -1,11 +1,11 @@
-"""The pages: all cameras, and one."""
+"""The pages: all cameras, one, and videos."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, render_template
 
 from stream_server.web.compat import mjpg_streamer
-from stream_server.web.current import cameras, engine, pipeline
+from stream_server.web.current import cameras, engine, grant, pipeline
 
 blueprint = Blueprint("pages", __name__)
 
@@ -29,3 +29,11 @@ def icon() -> Response:
 def camera(camera: str) -> str:
     """Show one camera with its state and its detections."""
     return render_template("camera.html", camera=pipeline(camera), can_link=engine().accounts.can_link)
+
+
+@blueprint.get("/videos")
+def videos() -> str:
+    """Show the videos that are annotated in the background, and take more."""
+    config = engine().config.videos
+    may_name = config.media_root is not None and grant().cameras is None
+    return render_template("videos.html", may_name=may_name, max_bytes=config.max_bytes)

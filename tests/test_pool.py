@@ -430,7 +430,7 @@ def test_a_bad_model_is_logged_once(make_pool: MakePool, caplog: pytest.LogCaptu
 
 def test_a_pool_recovers_by_itself_when_the_cause_is_gone(make_pool: MakePool, tmp_path: Path) -> None:
     flag = tmp_path / "model"
-    pool = make_pool(f"file:{flag}", ready=False, restarts=RestartBudget(burst=1, refill_s=0.3))
+    pool = make_pool(f"file:{flag}", ready=False, restarts=RestartBudget(burst=1, refill_s=3))
     assert wait_until(lambda: pool.status().degraded, 20)
     flag.touch()
     assert wait_until(lambda: pool.idle_workers == 1, 20)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 schemathesis = need_module("schemathesis")
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 EXAMPLES = 60
 DOCUMENTED = re.compile(r"/api/v1/|/cameras/[^/]+/(stream|snapshot)|/healthz|/readyz|/metrics|/openapi.json")

@@ -35,6 +35,7 @@ from stream_server.errors import JobError, StreamServerError
 from stream_server.jobs.job import VideoSummary
 from stream_server.video import Options, Progress, Summary, annotate
 from stream_server.video.film import Film
+from stream_server.video.memory import return_large_blocks
 
 REPORT_EVERY_S = 0.25
 PATIENCE_S = 3600.0
@@ -73,6 +74,7 @@ def main() -> None:
     die_with(int(sys.argv[1]))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s video: %(message)s")
     task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our owner
+    return_large_blocks()
     os.nice(task.nice)
     _give_way()
     with os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as reports:

@@ -34,7 +34,8 @@ class Need(Enum):
 
     NOTHING = "nothing"
     VIEWER = "a viewer"
-    """Views give viewers the cameras of their grant and no others: they ask `current.cameras`."""
+    """Views give viewers the cameras of their grant and no others: they ask `current.cameras`. Videos are
+    their owner's."""
     ALL_CAMERAS = "a viewer of all cameras"
     CAMERA_ADMIN = "an admin of the camera"
     """Views ask `current.cameras`, as for viewers: a token for one camera's pictures is good for that."""
@@ -71,6 +72,15 @@ NEEDS: Mapping[str, Need] = {
     "api.show_detections": Need.VIEWER,
     "links.make": Need.VIEWER,
     "detect.detect": Need.VIEWER,
+    "pages.videos": Need.VIEWER,
+    "videos.create": Need.VIEWER,
+    "videos.list_videos": Need.VIEWER,
+    "videos.show": Need.VIEWER,
+    "videos.append": Need.VIEWER,
+    "videos.remove": Need.VIEWER,
+    "videos.events": Need.VIEWER,
+    "videos.result": Need.VIEWER,
+    "videos.result_file": Need.VIEWER,
     "doods.detectors": Need.VIEWER,
     "doods.detect": Need.VIEWER,
     "doods.detect_talk": Need.VIEWER,

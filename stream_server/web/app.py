@@ -22,9 +22,13 @@ from stream_server.errors import (
     EncodeError,
     ImageError,
     ImageTooLarge,
+    JobError,
     LimitError,
     OptionError,
+    StorageError,
     UnsupportedImage,
+    UploadConflict,
+    VideoTooLarge,
 )
 from stream_server.fetching import FetchTimeout
 from stream_server.web import (
@@ -49,6 +53,7 @@ from stream_server.web import (
     streaming,
     try_it,
     ustreamer,
+    videos,
     vision,
     wall,
 )
@@ -62,6 +67,10 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     FetchTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     LimitError: HTTPStatus.SERVICE_UNAVAILABLE,
     ClientLimitError: HTTPStatus.TOO_MANY_REQUESTS,
+    JobError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UploadConflict: HTTPStatus.CONFLICT,
+    VideoTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    StorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     AccountsError: HTTPStatus.SERVICE_UNAVAILABLE,
     EncodeError: HTTPStatus.INTERNAL_SERVER_ERROR,
     DetectorBusy: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -105,6 +114,7 @@ def create_app(engine: Engine) -> Flask:
         api,
         links,
         detect,
+        videos,
         frames,
         doods,
         vision,

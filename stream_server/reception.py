@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 HEAD_WITHIN_S = 10.0
 """For a request's head, and a body so small that it is waited for likewise."""
 MAX_HEAD_BYTES = 64 * 1024
+RECEIVE_BYTES = 64 * 1024
 SMALL_BODY_BYTES = 64 * 1024
 MAX_WAITING = 500
 """Connections whose request has not come; one more, and who waits longest is dropped."""
@@ -52,7 +53,7 @@ TAKE_WITHIN_S = 10
 UNTAKEN_BYTES = 64 * 1024
 """Who has not taken so much of earlier answers gets no more."""
 LINGER_S = 2.0
-LINGER_BYTES = 64 * 1024
+LINGER_BYTES = 512 * 1024
 """How long, and how much, a client may go on sending to a closed connection before it is reset, which may
 take the answer from it (RFC 9112, section 9.6)."""
 
@@ -142,7 +143,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if conn not in self._waiting:
             return  # given up in the same turn of the loop
         try:
-            data = sock.recv(MAX_HEAD_BYTES)
+            data = sock.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -213,7 +214,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if conn not in self._lingering:
             return
         try:
-            data = sock.recv(LINGER_BYTES)
+            data = sock.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError:

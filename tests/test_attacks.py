@@ -23,7 +23,7 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.web.access import NEEDS, Need
 from stream_server.web.app import create_app
-from tests.leaks import resident_bytes
+from tests.leaks import resident_bytes, wait_until
 from tests.posts import post, post_json
 from tests.server import SMALL_DEMO, Server, get
 from tests.websockets import Client
@@ -56,8 +56,10 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
         token = store.add_token("root", "admin")
     settings = ("--set", PHONE, "--set", f"auth.database={database}", "--set", "detector.workers=1")
     with Server(*SMALL_DEMO, *settings) as server:
-        server.wait_for_line("Watch at")
-        yield Attacked(server, token, _routes())
+        attacked = Attacked(server, token, _routes())
+        camera = "/api/v1/cameras/demo"
+        assert wait_until(lambda: server.get(camera, attacked.key).json["latency_ms"] is not None, 30)
+        yield attacked
         assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
 
 

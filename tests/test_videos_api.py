@@ -359,6 +359,7 @@ def test_events_tell_that_it_was_deleted(videos: Videos) -> None:
     assert list(events)[-1] == ("deleted", {})
 
 
+@pytest.mark.slow
 def test_cameras_keep_their_rate_while_a_video_is_annotated(tmp_path: Path, root: Path) -> None:
     busy = (
         "cameras.demo={source: 'demo:', width: 640, height: 360, fps: 15, detect: {fps: 8}}",
@@ -435,17 +436,17 @@ def _command_line(pid: int) -> str:
 
 def test_full_disk_is_said_and_an_upload_goes_on_when_there_is_room(tmp_path: Path, root: Path) -> None:
     """A limit on what a process may write to a file stands for a full disk: the same calls fail."""
-    limited = (need("prlimit"), "--fsize=65536", *COMMAND)
+    limited = (need("prlimit"), "--fsize=262144", *COMMAND)
     with Videos(tmp_path, root=root, command=limited) as videos:
-        id = videos.begin("large.mp4", 100_000)
-        answer = videos.append(id, 0, b"x" * 100_000)
+        id = videos.begin("large.mp4", 400_000)
+        answer = videos.append(id, 0, b"x" * 400_000)
         assert (answer.status, answer.json["title"]) == (507, "Insufficient Storage")
-        assert videos.info(id)["received"] == 65536
-        info = videos.end(videos.add("sub/long.mp4", end_s=50, every=10, format="avi"))
+        assert videos.info(id)["received"] == 262144
+        info = videos.end(videos.add("sub/long.mp4", every=10, format="avi"))
         assert "file too large" in info["reason"]
         assert videos.files(info["id"]) == []
     with Videos(tmp_path, root=root) as videos:
-        assert videos.append(id, 65536, b"x" * (100_000 - 65536)).status == 204
+        assert videos.append(id, 262144, b"x" * (400_000 - 262144)).status == 204
         assert videos.end(id)["state"] == "failed"
 
 

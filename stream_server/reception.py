@@ -52,10 +52,12 @@ TAKE_WITHIN_S = 10
 """Who takes none of what the kernel holds for so long is reset, also when the connection is closed by us."""
 UNTAKEN_BYTES = 64 * 1024
 """Who has not taken so much of earlier answers gets no more."""
-LINGER_S = 2.0
+LINGER_S, LINGER_AT_END_S = 2.0, 0.5
 LINGER_BYTES = 512 * 1024
 """How long, and how much, a client may go on sending to a closed connection before it is reset, which may
 take the answer from it (RFC 9112, section 9.6)."""
+
+TICK_S = 0.25
 
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -193,6 +195,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         while self._lingering and now > next(iter(self._lingering.values())):
             self._give_up(next(iter(self._lingering)))
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Do what is to be done, and look at what is due soon enough."""
+        is_due_soon = self._waiting or self._lingering
+        super().wait_for_and_dispatch_events(min(timeout, TICK_S) if is_due_soon else timeout)
+
     def _refuse(self, conn: TConn, status: int) -> None:
         self._forget(conn)
         with suppress(OSError):
@@ -207,7 +214,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
             return
         conn.sock.setblocking(False)
-        self._lingering[conn], self._lingered[conn] = time.monotonic() + LINGER_S, 0
+        linger_s = LINGER_S if self.alive else LINGER_AT_END_S
+        self._lingering[conn], self._lingered[conn] = time.monotonic() + linger_s, 0
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
 
     def _discard(self, conn: TConn, sock: socket.socket) -> None:

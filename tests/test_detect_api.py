@@ -261,9 +261,9 @@ def test_endless_chunks_are_refused_at_the_limit(server: Server) -> None:
 
 
 def hold(server: Server) -> socket.socket:
-    """Begin a request that does not go on."""
+    """Begin a request that does not go on, too large to be waited for without a place."""
     sock = socket.create_connection(("127.0.0.1", server.port), 5)
-    head = f"POST {DETECT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    head = f"POST {DETECT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n"
     sock.sendall(head.encode() + bytes(10))
     return sock
 

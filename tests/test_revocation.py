@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
@@ -21,12 +21,14 @@ from stream_server.accounts.store import Store
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.web.app import create_app
+from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
 from tests.viewers import Viewer, read_all
 from tests.websockets import Client
 
 ENDS_WITHIN_S = 5.0
 PASSWORD = "C0-correct horse"
+QUICK = "scrypt:1024:8:1"
 FOREVER = 10**9
 STREAM = "/cameras/demo/stream.mjpg?fps=2"
 """Little enough for the sockets' buffers while a command runs."""
@@ -42,6 +44,10 @@ class Guarded(Server):
         self.root = ""
         super().__init__(*SMALL_DEMO, *NO_DETECTOR, *self._set, *arguments)
 
+    def add_token(self, name: str) -> str:
+        with closing(Store.open(self.database)) as store:
+            return store.add_token(name)
+
     def command(self, *arguments: str) -> str:
         """Run `stream-server ARGUMENTS` on the same database; return what it printed."""
         done = run_command(*arguments, *self._set)
@@ -49,9 +55,8 @@ class Guarded(Server):
         return done.stdout.strip()
 
     def add_user(self, name: str, password: str = PASSWORD) -> None:
-        file = self.folder / "password"
-        file.write_text(password)
-        self.command("user", "add", name, "--password-file", str(file))
+        with closing(Store.open(self.database, QUICK)) as store:
+            store.add_user(name, password)
 
     def post(self, path: str, form: Mapping[str, str], cookie: str = "") -> tuple[int, str]:
         """Send a form; return the status and the session's cookie."""
@@ -71,6 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Has an admin's token, with which tests look, and users come and go."""
     with Guarded(tmp_path_factory.mktemp("guarded")) as server:
         server.root = server.command("token", "add", "root", "--role", "admin")
+        assert wait_until(lambda: server.get("/api/v1/cameras").status == 401, 3)
         yield server
 
 
@@ -105,7 +111,7 @@ def _assert_ends(viewers: list[Viewer], since: float) -> None:
 
 
 def test_stream_ends_soon_after_its_token_was_revoked(server: Guarded) -> None:
-    tokens = {name: server.command("token", "add", name) for name in ("kept", "gone")}
+    tokens = {name: server.add_token(name) for name in ("kept", "gone")}
     with ExitStack() as stack:
         by_address, by_header, kept = (
             stack.enter_context(viewer)
@@ -134,7 +140,7 @@ def test_stream_ends_soon_after_its_token_expired(server: Guarded) -> None:
 
 
 def test_one_who_reads_nothing_is_cut_off_too(server: Guarded) -> None:
-    token = server.command("token", "add", "asleep")
+    token = server.add_token("asleep")
     sock = _Asking({"X-Api-Token": token})
     with Viewer(server.port, f"{STREAM}&width=320", sock=sock, receive_bytes=4096):
         root = {"X-Api-Token": server.root}
@@ -153,7 +159,7 @@ def test_one_who_reads_nothing_is_cut_off_too(server: Guarded) -> None:
 
 
 def test_wall_ends_soon_after_its_token_was_revoked(server: Guarded) -> None:
-    token = server.command("token", "add", "wall")
+    token = server.add_token("wall")
     with Client.connect(server.port, {"X-Api-Token": token}) as client:
         assert client.status == 101
         client.watch({"id": 1, "camera": "demo"})
@@ -249,7 +255,7 @@ def test_camera_not_to_be_seen_is_on_no_wall(server: Guarded) -> None:
 
 
 def test_no_secret_is_in_the_log_or_an_answer(server: Guarded) -> None:
-    token, canary = server.command("token", "add", "canary"), "sst_C0canary" + "x" * 35
+    token, canary = server.add_token("canary"), "sst_C0canary" + "x" * 35
     texts = []
     paths = (
         "/nothing?",

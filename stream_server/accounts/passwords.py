@@ -9,7 +9,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 1024
-_METHOD = "scrypt:32768:8:3"
+METHOD = "scrypt:32768:8:3"
 """N, r and p as OWASP's Password Storage Cheat Sheet has them: 32 MiB, about 0.2 s on one core."""
 TOKEN_PREFIX = "sst_"  # noqa: S105 - not one, but how each begins
 TOKEN_BYTES = 32
@@ -17,12 +17,12 @@ TOKEN_LENGTH = len(TOKEN_PREFIX) + 43
 """In characters; 32 bytes are 43 of Base64."""
 
 
-def hash_password(password: str) -> str:
+def hash_password(password: str, method: str = METHOD) -> str:
     """Return what to keep of a password: scheme, parameters, salt and hash."""
-    return generate_password_hash(password, _METHOD)
+    return generate_password_hash(password, method)
 
 
-_OF_NOBODY = f"{_METHOD}${'x' * 16}${'0' * 128}"
+_OF_NOBODY = f"{METHOD}${'x' * 16}${'0' * 128}"
 """Compared with where there is no such user, so that it takes as long. No password has this hash."""
 
 

@@ -25,16 +25,17 @@ Cameras = frozenset[str] | None
 class Store:
     """The accounts of a database. Any thread may call anything; all raise AccountsError."""
 
-    def __init__(self, engine: Engine) -> None:
-        """engine: as `open_database` returns it; closed with the store."""
+    def __init__(self, engine: Engine, method: str = passwords.METHOD) -> None:
+        """engine: as `open_database` returns it; closed with the store. method: of hashing passwords."""
         self._engine = engine
+        self._method = method
 
     @classmethod
-    def open(cls, address: str) -> Store:
-        """Return the store at an SQLAlchemy URL, made if need be."""
+    def open(cls, address: str, method: str = passwords.METHOD) -> Store:
+        """Return the store at an SQLAlchemy URL, made if need be. method: of hashing passwords."""
         engine = open_database(address, create=True)
         assert engine
-        return cls(engine)
+        return cls(engine, method)
 
     @classmethod
     def find(cls, address: str) -> Store | None:
@@ -55,7 +56,7 @@ class Store:
 
     def add_user(self, name: str, password: str, role: Role = "admin", cameras: Cameras = None) -> None:
         """Add a user; raises AccountsError also where there is one of that name."""
-        kept = passwords.hash_password(password)
+        kept = passwords.hash_password(password, self._method)
         with self._changing() as transaction:
             if _find(transaction, User, name):
                 raise AccountsError(f"there is a user {name!r} already; `passwd` changes the password")
@@ -63,7 +64,7 @@ class Store:
 
     def set_password(self, name: str, password: str) -> None:
         """Change a password; whoever is logged in with the old one is logged out."""
-        kept = passwords.hash_password(password)
+        kept = passwords.hash_password(password, self._method)
         with self._changing() as transaction:
             user = _need(transaction, User, name)
             user.password = kept

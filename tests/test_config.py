@@ -19,6 +19,7 @@ from stream_server.config import (
     MotionConfig,
     ServerConfig,
     StreamConfig,
+    VideosConfig,
 )
 from stream_server.errors import ConfigError
 from stream_server.logs import RedactingFormatter
@@ -206,7 +207,7 @@ def _logged(text: str) -> str:
     [
         ("- 1", "expected the sections server, auth, api, detector, videos and cameras, got list"),
         ("sever: {}", "sever: unknown key; did you mean server?"),
-        ("x: {}", "x: unknown key; expected one of api, auth, cameras, detector, server"),
+        ("x: {}", "x: unknown key; expected one of api, auth, cameras, detector, server, videos"),
         ("server: {prot: 1}", "server.prot: unknown key; did you mean port?"),
         ("server: {port: 99999}", "server.port: got 99999, expected 0 to 65535"),
         ("server: {port: http}", "server.port: got 'http', expected a whole number, 0 to 65535"),
@@ -401,9 +402,10 @@ def test_source_that_is_not_on_the_list_is_refused_by_name(source: str, reason: 
         MotionConfig,
         StreamConfig,
         ApiConfig,
+        VideosConfig,
     ],
 )
 def test_every_key_is_described(model: type[BaseModel]) -> None:
     described = {name: field.description for name, field in model.model_fields.items()}
-    sections = {"server", "auth", "api", "detector", "cameras"} if model is Config else set()
+    sections = {"server", "auth", "api", "detector", "videos", "cameras"} if model is Config else set()
     assert not [name for name, text in described.items() if not text and name not in sections]

@@ -98,7 +98,8 @@
 
     // Returns the wall of a server, a new one where it is silent: its connection may be gone without a word.
     static of(server, keys) {
-      const url = new URL(`api/v1/wall?${new URLSearchParams(keys)}`, server);
+      const url = new URL("api/v1/wall", server);
+      url.search = new URLSearchParams(keys);
       url.protocol = url.protocol.replace("http", "ws");
       const old = Wall.#walls.get(url.href);
       if (old && performance.now() - old.#heardAt < STALLED_MS / 2) return old;

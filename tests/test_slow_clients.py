@@ -39,7 +39,7 @@ def _post(path: str) -> bytes:
 
 
 GET = b"GET /static/embed.js HTTP/1.1\r\nHost: localhost\r\n"
-WAYS = [
+WAYS: list[Slowness] = [
     Slowness("nothing", b""),
     Slowness("slow head", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"x"),
     Slowness("slow second head", GET + b"\r\n" + GET, b"X: y\r\n"),

@@ -54,7 +54,7 @@ def best_layout(
             logger.info("measuring how many detector workers are best here, this once")
             known = choose(_measure(model, cores, is_cancelled))
             _cache(key, known)
-            logger.info("%s: %d workers of %d threads are best here", name_of(model), *known)
+            logger.info("%s: best here with workers: %d, threads: %d", name_of(model), *known)
     except DetectorError as exc:
         if not is_cancelled():
             logger.warning("cannot measure how fast the model is here: %s", exc)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -27,41 +26,35 @@ BITS = 8
 BLOCK_PX = 32
 JPEG_QUALITY = 57
 READER_RESTS_S = 0.02
-"""By then the driver has closed the pipe and viewers have the frame: making the next one disturbs nobody."""
+"""By then the driver has closed the pipe."""
 
 TIME = struct.Struct("d")
 
 
 def main(folder: Path, pixel_format: str, times: Path) -> None:
     """Serve frames until killed."""
-    make_frame = {"MJPG": jpeg_frames, "YUYV": yuyv_frames}[pixel_format]()
+    made = {"MJPG": as_jpeg, "YUYV": as_yuyv}[pixel_format]
+    demo = DemoScene(SIZE_WH, FPS)
+    frames = [made(with_number(demo.frame(n), n)) for n in range(NUMBERS)]  # now: it would hold up viewers
     with times.open("ab", buffering=0) as record:
         number = 0
         while True:
-            frame = make_frame(number % NUMBERS)
             with (folder / PIPE).open("wb") as pipe:  # waits for the driver
-                pipe.write(frame)
+                pipe.write(frames[number % NUMBERS])
                 pipe.flush()
                 record.write(TIME.pack(time.monotonic()))
             time.sleep(READER_RESTS_S)
             number += 1
 
 
-def jpeg_frames() -> Callable[[int], bytes]:
-    """Return what gives frame n as a JPEG; all are made beforehand, as a camera does it in hardware."""
-    demo = DemoScene(SIZE_WH, FPS)
-    jpegs = [encode_jpeg(with_number(demo.frame(n), n), JPEG_QUALITY) for n in range(NUMBERS)]
-    return jpegs.__getitem__
+def as_jpeg(image: BGRImage) -> bytes:
+    """Return `image` as a camera sends it that compresses."""
+    return encode_jpeg(image, JPEG_QUALITY)
 
 
-def yuyv_frames() -> Callable[[int], bytes]:
-    """Return what gives frame n as raw pixels."""
-    demo = DemoScene(SIZE_WH, FPS)
-
-    def make(number: int) -> bytes:
-        return cv2.cvtColor(with_number(demo.frame(number), number), cv2.COLOR_BGR2YUV_YUYV).tobytes()
-
-    return make
+def as_yuyv(image: BGRImage) -> bytes:
+    """Return `image` as a camera sends it that does not."""
+    return cv2.cvtColor(image, cv2.COLOR_BGR2YUV_YUYV).tobytes()
 
 
 def with_number(image: BGRImage, number: int) -> BGRImage:

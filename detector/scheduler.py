@@ -129,10 +129,12 @@ class Scheduler:
     def look_again_at(self, seats: Seats, now: float) -> float:
         """Return when `next_turn` may have another answer though nothing has happened; inf for never."""
         waiting = self._waiting()
+        if all(client.is_called for client in waiting):
+            return math.inf  # nobody else would take what is held for them
         times = [free_at - _lead_s(waiting) for free_at in seats.next_free_at]
         if seats.free:
             times += [_held_until(client) for client in waiting if client.is_called]
-        return min((time for time in times if time > now), default=math.inf) if waiting else math.inf
+        return min((time for time in times if time > now), default=math.inf)
 
     def _waiting(self) -> list[Client]:
         for client in self._clients:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -215,15 +215,16 @@ class Analyst:
             timeout_s=timeout_s,
         )
 
-    def _finish(self, frame: Frame, tiles: list[Tile], gathering: Gathering) -> None:
+    def _finish(self, frame: Frame, tiles: list[Tile], answers: Sequence[Future[Detections]]) -> None:
         """Remember the answer and wake the pipeline; called on the pool's thread."""
-        self._finished.append(_Answer(frame, lambda: self._merge(gathering.result(), tiles)))
+        self._finished.append(_Answer(frame, partial(self._merge, answers, tiles)))
         self._wake()
 
-    def _merge(self, found: list[Detections], tiles: list[Tile]) -> Detections:
+    def _merge(self, answers: Sequence[Future[Detections]], tiles: list[Tile]) -> Detections:
+        """Return what was found in all tiles; raises what went wrong first, CancelledError included."""
         iou_threshold, most = self._options.iou_threshold, self._options.max_detections
         return merge(
-            found,
+            [answer.result() for answer in answers],
             tiles,
             iou_threshold=IOU_THRESHOLD if iou_threshold is None else iou_threshold,
             max_detections=MAX_DETECTIONS if most is None else most,

@@ -133,27 +133,26 @@ def _same_objects(detections: Detections, is_cut: _Bools, iou_threshold: float) 
 class Gathering:
     """Waits for the answers about all tiles of one picture."""
 
-    def __init__(self, answers: Sequence[Future[Detections]], on_done: Callable[[Gathering], None]) -> None:
-        """on_done: called once when the last answer is there, on the thread that brings it."""
+    def __init__(
+        self,
+        answers: Sequence[Future[Detections]],
+        on_done: Callable[[Sequence[Future[Detections]]], None],
+    ) -> None:
+        """on_done: called once with the answers when the last is there, on the thread that brings it."""
         self._answers = answers
-        self._on_done = on_done
+        self._on_done: Callable[[Sequence[Future[Detections]]], None] | None = on_done
         self._lock = threading.Lock()  # guards _missing
         self._missing = len(answers)
         for answer in answers:
             answer.add_done_callback(self._count)
 
-    def cancel(self) -> None:
-        """Have nothing more done for tiles that still wait."""
-        for answer in self._answers:
-            answer.cancel()
-
-    def result(self) -> list[Detections]:
-        """Return what was found in each tile; raises what went wrong first, CancelledError included."""
-        return [answer.result() for answer in self._answers]
-
-    def _count(self, answer: Future[Detections]) -> None:
+    def _count(self, _: Future[Detections]) -> None:
         with self._lock:
             self._missing -= 1
             is_last = not self._missing
-        if is_last:
-            self._on_done(self)
+        if is_last and self._on_done:
+            # Futures keep their callbacks, hence this: what it holds would live until the next garbage
+            # collection, pictures among it.
+            answers, self._answers = self._answers, ()
+            on_done, self._on_done = self._on_done, None
+            on_done(answers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from itertools import product
 from pathlib import Path
 
@@ -151,32 +151,23 @@ def test_the_best_are_kept_when_there_are_too_many() -> None:
     assert merged.scores == pytest.approx(scores[:3])
 
 
-def test_a_gathering_is_done_with_the_last_answer() -> None:
+def test_answers_are_handed_over_with_the_last_one() -> None:
     answers: list[Future[Detections]] = [Future() for _ in range(3)]
-    done: list[Gathering] = []
-    gathering = Gathering(answers, done.append)
+    done: list[Sequence[Future[Detections]]] = []
+    Gathering(answers, done.append)
     for answer in answers[::-1]:
         assert not done
         answer.set_result(NOTHING)
-    assert done == [gathering]
-    assert gathering.result() == [NOTHING] * 3
+    assert done == [answers]
 
 
-def test_a_gathering_tells_what_went_wrong() -> None:
-    lost, waiting = Future[Detections](), Future[Detections]()
-    done: list[Gathering] = []
-    gathering = Gathering([lost, waiting], done.append)
+def test_lost_and_cancelled_answers_are_answers() -> None:
+    lost, cancelled = Future[Detections](), Future[Detections]()
+    done: list[Sequence[Future[Detections]]] = []
+    Gathering([lost, cancelled], done.append)
     lost.set_exception(WorkerLost("gone"))
-    gathering.cancel()
-    assert done == [gathering]
-    with pytest.raises(WorkerLost):
-        gathering.result()
-    answered, cancelled = Future[Detections](), Future[Detections]()
-    answered.set_result(NOTHING)
-    gathering = Gathering([answered, cancelled], done.append)
-    gathering.cancel()
-    with pytest.raises(CancelledError):
-        gathering.result()
+    cancelled.cancel()
+    assert done == [[lost, cancelled]]
 
 
 def _scene(photo: BGRImage, side: int) -> tuple[BGRImage, list[tuple[int, int]]]:

@@ -15,10 +15,10 @@ from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server, get
 from tests.sockets import held_connections
 
-EACH, MANY = 60, 300
+EACH, MANY = 60, 150
 MORE_EVERY_S = 1.0
 WATCH_FOR_S = 5.0
-WATCH_EACH_FOR_S = 2.0
+WATCH_EACH_FOR_S = 3.0
 P99_S = 0.5
 DROPPED_WITHIN_S = 15.0
 

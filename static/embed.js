@@ -3,16 +3,18 @@
 //   <script src="http://server:8080/static/embed.js" data-camera="front"></script>   where the script stands, or
 //   <stream-camera camera="front" overlay="none" fps="5"></stream-camera>            once the script was loaded.
 //
-// Attributes (data-… at the script): camera, overlay, fps, quality, labels, caption as in the stream's URL, and
+// Attributes (data-… at the script): camera, overlay, fps, quality, labels, caption, boxes as in the stream's URL, and
 // width: pixels, "full" for the camera's own; without it what is sharp at the size shown. It plays while it can be
 // seen. A stream that fails or stalls is opened again, the next way if this one never worked: MJPEG, then a WebSocket
 // (the first way where a page shows more than four cameras: browsers open six connections to a server, a WebSocket
 // carries all cameras), then snapshots. Pages of other sites need `server.embed_origins`, else they get snapshots.
 // Where not everybody may watch: token, or signature (of a link), lets the page in as it does in the stream's URL.
+// With each picture that is to be seen it dispatches "picture", its `detail` telling when that was taken (`takenAt`:
+// seconds since 1970 on the server's clock; null for a snapshot).
 (() => {
   const script = document.currentScript;
   const home = new URL("..", script.src).href;
-  const WISHES = ["overlay", "fps", "quality", "labels", "caption"];
+  const WISHES = ["overlay", "fps", "quality", "labels", "caption", "boxes"];
   const KEYS = ["token", "signature"];
   const ATTRIBUTES = ["camera", "server", "width", ...KEYS, ...WISHES];
   const WIDTHS = [320, 640, 960, 1280, 1920];
@@ -24,6 +26,7 @@
   const SNAPSHOT_EVERY_MS = 1000;
   const SNAPSHOTS_FOR_MS = 30000; // until the better ways are tried again
   const HEADER_BYTES = 16; // of a picture on the wall; see stream_server/web/wall.py
+  const TAKEN_AT = 8; // in it
 
   // Waits, at most until `signal` aborts; never rejects.
   const pause = (ms, signal) => new Promise((resolve) => {
@@ -48,7 +51,7 @@
       if (done) return;
       const parts = cutParts(concat(bytes, value));
       bytes = parts.rest;
-      if (parts.newest) await camera.show(new Blob([parts.newest], { type: "image/jpeg" }));
+      if (parts.newest) await camera.show(new Blob([parts.newest], { type: "image/jpeg" }), parts.takenAt);
     }
   }
 
@@ -59,15 +62,16 @@
     return whole;
   }
 
-  // Returns the newest whole picture in a multipart stream's bytes, if any, and what follows it.
+  // Returns the newest whole picture in a multipart stream's bytes, if any, when it was taken, and what follows it.
   function cutParts(bytes) {
-    let newest = null;
+    let [newest, takenAt] = [null, null];
     for (;;) {
       const head = new TextDecoder("latin1").decode(bytes.subarray(0, 2048));
       const start = head.indexOf("\r\n\r\n") + 4;
       const length = Number(/content-length: *(\d+)/i.exec(head.slice(0, start))?.[1]);
-      if (start < 4 || !(bytes.length >= start + length)) return { newest, rest: bytes };
+      if (start < 4 || !(bytes.length >= start + length)) return { newest, takenAt, rest: bytes };
       newest = bytes.subarray(start, start + length);
+      takenAt = Number(/x-timestamp: *([\d.]+)/i.exec(head.slice(0, start))?.[1]) || null;
       bytes = bytes.subarray(start + length);
     }
   }
@@ -147,9 +151,10 @@
         this.leave(number);
         return;
       }
-      const number = new DataView(data).getUint32(0);
+      const header = new DataView(data);
+      const number = header.getUint32(0);
       const jpeg = new Blob([new Uint8Array(data, HEADER_BYTES)], { type: "image/jpeg" });
-      await this.#guests.get(number)?.camera.show(jpeg).catch(() => {}); // a broken one: the next may be whole
+      await this.#guests.get(number)?.camera.show(jpeg, header.getFloat64(TAKEN_AT)).catch(() => {}); // a broken one: the next may be whole
       if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ ack: number }));
     }
 
@@ -236,20 +241,21 @@
     }
 
     // Shows a JPEG; resolves when it is there to be seen, so that who sends waits for who shows.
-    async show(jpeg) {
+    async show(jpeg, takenAt) {
       const url = URL.createObjectURL(jpeg);
       try {
-        await this.load(url);
+        await this.load(url, takenAt);
       } finally {
         URL.revokeObjectURL(url);
       }
     }
 
-    async load(url) {
+    async load(url, takenAt = null) {
       this.#image.src = url;
       await this.#image.decode(); // rejects for what is no picture, or when another is loaded meanwhile
       this.#shownAt = performance.now();
       this.dataset.state = "live";
+      this.dispatchEvent(new CustomEvent("picture", { detail: { takenAt } }));
     }
 
     #playAnew(afterMs) {

@@ -235,7 +235,7 @@ class Pipeline:
                 self._publish(stream, frame, self._shown(stream.variant, frame))
 
     def _shown(self, variant: Variant, frame: Frame) -> Detections:
-        if self._analyst is None or variant.overlay == "none":
+        if self._analyst is None or variant.overlay == "none" or not variant.boxes:
             return Detections.none()  # carrying them costs as much as all else here
         return self._analyst.boxes_at(frame.captured_at)
 
@@ -262,14 +262,14 @@ class Pipeline:
         size_wh = scaled_wh(frame.size_wh, variant.width)
         if (
             jpeg is not None
-            and variant.overlay == "none"
+            and not variant.is_drawn_on
             and not variant.quality
             and size_wh == frame.size_wh
         ):
             self.counters.passed_through += 1
             return jpeg, size_wh
         image = resize(self._image(frame), variant.width)
-        if variant.overlay != "none":
+        if variant.is_drawn_on:
             image = self._annotate(variant, image, frame, detections)
         return self._encode(image, variant), size_wh
 

@@ -38,6 +38,11 @@ class Variant:
     caption: bool = True
     boxes: bool = True
 
+    @property
+    def is_drawn_on(self) -> bool:
+        """Whether anything is drawn into the pictures."""
+        return self.overlay != "none" and (self.boxes or self.caption)
+
     def snapped(self) -> Variant:
         """Return the nearest of the variants that are made: few steps, so that viewers share them."""
         return replace(self, width=_nearest(self.width, WIDTHS), quality=_nearest(self.quality, QUALITIES))

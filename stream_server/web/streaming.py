@@ -52,6 +52,9 @@ class StreamQuery(BaseModel):
     quality: int | None = Field(None, ge=1, le=100, description="JPEG quality.")
     labels: bool | None = Field(None, description="Write label, score and track number at each box.")
     caption: bool | None = Field(None, description="Write camera name, time and frame rate into the picture.")
+    boxes: bool | None = Field(
+        None, description="false: draw no boxes; with overlay=exact, for who draws them from the detections."
+    )
     extra_headers: bool = Field(
         False, description="Say in each part when its frame was captured and encoded."
     )
@@ -65,6 +68,7 @@ class StreamQuery(BaseModel):
             quality=self.quality,
             labels=ours.labels if self.labels is None else self.labels,
             caption=ours.caption if self.caption is None else self.caption,
+            boxes=self.boxes is not False,
         )
 
 

@@ -14,6 +14,7 @@ from stream_server.web.frames import FramesQuery
 from stream_server.web.links import LinkBody, SignedLink
 from stream_server.web.live import LiveQuery
 from stream_server.web.push import PushQuery
+from stream_server.web.settings_api import MERGE_PATCH, CameraBody, Finding, SettingsInfo, TestBody
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.uploads import DetectBody
 from stream_server.web.videos import PIECE, VideoBody, VideoInfo, VideoList, VideoQuery
@@ -104,6 +105,24 @@ OPERATIONS: Mapping[str, Operation] = {
     "videos.events": Operation("videos", {"text/event-stream": None}, errors=(404, 501, 503)),
     "videos.result": Operation("videos", FILES, errors=(404, 409, 416, 503), others={206: FILES}),
     "videos.result_file": Operation("videos", FILES, errors=(404, 409, 416, 503), others={206: FILES}),
+    "settings_api.show": Operation("settings", _json(SettingsInfo)),
+    "settings_api.put_camera": Operation(
+        "settings",
+        _json(CameraBody),
+        body=_json(CameraBody),
+        errors=(409, 413, 415, 422, 503),
+        others={201: _json(CameraBody)},
+    ),
+    "settings_api.patch_camera": Operation(
+        "settings",
+        _json(CameraBody),
+        body={MERGE_PATCH: CameraBody, **_json(CameraBody)},
+        errors=(404, 409, 413, 415, 422, 503),
+    ),
+    "settings_api.delete_camera": Operation("settings", {}, errors=(404, 409, 422, 503), status=204),
+    "settings_api.test": Operation(
+        "settings", _json(Finding), body=_json(TestBody), errors=(413, 415, 422, 503)
+    ),
     "health.healthz": Operation("server", _json(schemas.Health), others={503: _json(schemas.Health)}),
     "health.readyz": Operation("server", _json(schemas.Readiness), others={503: _json(schemas.Readiness)}),
     "metrics.metrics": Operation("server", {"text/plain": None}),

@@ -9,7 +9,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/stream-server run --config config.yaml $(ARGS)
 
 test: $(VENV)/.test test-system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/ruff check .

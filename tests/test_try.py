@@ -271,11 +271,13 @@ def test_lines_that_are_shown_ask_the_same(page: Page, server: Server, tmp_path:
 
 def test_keyboard_chooses_pictures(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/try")
-    page.get_by_role("link", name="Try it").focus()
+    choose = page.get_by_label("Choose pictures")
+    page.get_by_role("link", name="API").focus()
     for _ in range(9):
         page.keyboard.press("Tab")
-        if page.get_by_label("Choose pictures").evaluate("input => input === document.activeElement"):
+        if choose.evaluate("input => input === document.activeElement"):
             break
+    assert choose.evaluate("input => input === document.activeElement")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     chooser.value.set_files(CAT)

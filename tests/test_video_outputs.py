@@ -305,7 +305,8 @@ def test_command_does_the_rest_when_an_input_is_unreadable(tmp_path: Path, patch
     lines = result.stderr.splitlines()
     assert [line for line in lines if "bad.mp4" in line and "damaged" in line]
     assert [line for line in lines if "missing.mkv" in line and "no such file" in line]
-    assert result.stdout.splitlines()[0].endswith("1 person")
+    (line,) = result.stdout.splitlines()
+    assert line.endswith("1 person")
     assert len(probe(tmp_path / "out/good.annotated.mp4").times_s) == 5
 
 

@@ -17,8 +17,9 @@ from stream_server.errors import JobError, LimitError, StorageError, UploadConfl
 from stream_server.jobs import limits
 from stream_server.jobs.folder import Folder
 from stream_server.jobs.job import Job, State, VideoOptions, VideoSummary
-from stream_server.jobs.running import Pace, Running
+from stream_server.jobs.running import Running
 from stream_server.jobs.uploads import Uploads
+from stream_server.video.pace import Pace
 
 if TYPE_CHECKING:
     from stream_server.jobs.process import WorkProcess

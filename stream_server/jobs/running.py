@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
-from dataclasses import dataclass
 
 from stream_server.jobs.process import WorkProcess
 from stream_server.jobs.work import Report
-
-_PACE_OVER_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How far a job is. frames: done, of about `expected`. left_s: until its end, None where nobody knows."""
-
-    frames: int = 0
-    expected: int | None = None
-    objects: int = 0
-    position_s: float = 0.0
-    fps: float = 0.0
-    left_s: float | None = None
+from stream_server.video.pace import Pace, Pacer
+from stream_server.video.summary import Progress
 
 
 class Running:
@@ -34,7 +19,7 @@ class Running:
         self.ended = threading.Event()
         self._lock = threading.Lock()  # guards the process' start against `kill`
         self._process: WorkProcess | None = None
-        self._seen: deque[tuple[float, int]] = deque()
+        self._pacer = Pacer()
 
     def begin(self, process: WorkProcess) -> None:
         """Know the process that works on it."""
@@ -52,19 +37,6 @@ class Running:
 
     def take(self, report: Report) -> None:
         """Note how far it is."""
-        now = time.monotonic()
-        self._seen.append((now, report.frames))
-        while now - self._seen[0][0] > _PACE_OVER_S:
-            self._seen.popleft()
-        (since, before), fps = self._seen[0], 0.0
-        if now > since:
-            fps = (report.frames - before) / (now - since)
-        left = None if report.expected is None else max(0, report.expected - report.frames)
-        self.pace = Pace(
-            report.frames,
-            report.expected,
-            report.objects,
-            report.position_s,
-            fps,
-            left / fps if left is not None and fps else None,
+        self.pace = self._pacer.take(
+            Progress(report.frames, report.expected, report.objects, report.position_s)
         )

@@ -56,7 +56,7 @@ class Batch:
             self._complain(trouble)
         if not self._tasks:
             return 1
-        with _stopping(self._stop), make_pool(self._options) as pool, self._display:
+        with self._display, _stopping(self._stop), make_pool(self._options) as pool:
             pool.wait_ready(START_TIMEOUT_S)
             results = [self._do(task, pool) for task in self._tasks]
         if self._stop.is_set():

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import time
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
+from stream_server.video.pace import Pace, Pacer
 from stream_server.video.summary import Progress
+from stream_server.video.terminal import caught, open_terminal
 
 OnProgress = Callable[[Progress], None]
-_EVERY_S = 0.1
+_REFRESH_PER_S = 8
+_WIDEST = 76
+"""Columns of the bar; what is wider is broken, and left behind, by a window that becomes narrower."""
 
 
 class Display:
@@ -51,63 +58,103 @@ class Lines(Display):
         click.echo(line)
 
 
-class Bars(Display):
-    """A bar with frames, frames a second, time left and objects, on a terminal."""
+class View:
+    """Two lines about a video: its name and a bar; frames, frames a second, time left and objects."""
 
-    def __init__(self, console: Console) -> None:
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[fps]:5.1f} fps"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[objects]} objects"),
-            console=console,
+    def __init__(self, name: str) -> None:
+        self.pace = Pace()
+        self._name = Path(name).name or name
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width - 1, _WIDEST)
+        name = Text(self._name)
+        name.truncate(width // 2, overflow="ellipsis")
+        pace, total = self.pace, self.pace.expected and max(self.pace.expected, self.pace.frames)
+        bar = ProgressBar(total, pace.frames, width=width - name.cell_len - 1)
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_row(name, bar)
+        yield line
+        facts = next((text for text in _facts(pace) if len(text) <= width), _facts(pace)[-1])
+        yield Text(facts)
+
+
+def _facts(pace: Pace) -> tuple[str, ...]:
+    """Return how far a video is, in ever fewer letters."""
+    total = "?" if pace.expected is None else max(pace.expected, pace.frames)
+    left = "-:--" if pace.left_s is None else _duration(pace.left_s)
+    objects = f"{pace.objects} object{'' if pace.objects == 1 else 's'}"
+    return (
+        f"{pace.frames} of {total} frames · {pace.fps:.1f} fps · {left} left · {objects}",
+        f"{pace.frames}/{total} · {pace.fps:.1f} fps · {left} · {objects}",
+        f"{pace.frames}/{total} {pace.fps:.0f} fps {left} {objects}",
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Bars(Display):
+    """A bar on a terminal, below all that is said there, by whomever."""
+
+    def __init__(self) -> None:
+        self._terminal = Console(file=os.fdopen(open_terminal(), "w", encoding="utf-8"))
+        self._bar = Live(
+            console=self._terminal,
+            refresh_per_second=_REFRESH_PER_S,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+        self._is_output_here = sys.stdout.isatty()
+        self._open = ExitStack()
 
     def __enter__(self) -> Bars:
-        self._bar.start()
+        with ExitStack() as stack:
+            stack.enter_context(self._terminal.file)
+            stack.enter_context(self._bar)
+            stack.enter_context(caught(self._print))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._open.close()
 
     @contextmanager
     def video(self, name: str) -> Iterator[OnProgress]:
         """Show a bar while the video is worked on."""
-        task = self._bar.add_task(Path(name).name or name, total=None, fps=0.0, objects=0)
-        began, shown_at = time.monotonic(), 0.0
+        view, pacer = View(name), Pacer()
 
         def show(progress: Progress) -> None:
-            nonlocal shown_at
-            now = time.monotonic()
-            if now - shown_at < _EVERY_S:
-                return
-            shown_at = now
-            fps = progress.frames / max(now - began, 0.001)
-            total = progress.expected and max(progress.expected, progress.frames)
-            self._bar.update(task, completed=progress.frames, total=total, fps=fps, objects=progress.objects)
+            view.pace = pacer.take(progress)
 
+        self._bar.update(view)
         try:
             yield show
         finally:
-            self._bar.remove_task(task)
+            self._bar.update("")
 
     def say(self, line: str) -> None:
-        """Print above the bar."""
-        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        """Print above the bar, or to where output goes."""
+        if self._is_output_here:
+            self._print(line)
+        else:
+            click.echo(line)
 
     def warn(self, line: str) -> None:
         """Print above the bar."""
-        self._bar.console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
+        self._print(line, "bold red")
+
+    def _print(self, line: str, style: str = "") -> None:
+        self._terminal.print(Text(line), style=style, soft_wrap=True)
 
 
 def make_display(is_quiet: bool) -> Display:
     """Return what fits the place where output goes."""
     if is_quiet:
         return Display()
-    console = Console(stderr=True)
-    return Bars(console) if console.is_terminal else Lines()
+    return Bars() if sys.stderr.isatty() else Lines()

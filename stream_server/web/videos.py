@@ -27,7 +27,7 @@ from stream_server.errors import StreamServerError
 from stream_server.fanout import TICK_S
 from stream_server.jobs.job import ENDED, Job, State, VideoOptions, VideoSummary
 from stream_server.jobs.jobs import Jobs
-from stream_server.jobs.running import Pace
+from stream_server.video.pace import Pace
 from stream_server.web import websocket
 from stream_server.web.bodies import BodyLost, EndlessBody
 from stream_server.web.current import engine, grant, lease

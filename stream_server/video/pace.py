@@ -1,0 +1,42 @@
+"""At which pace a video is worked on, and how long that will take."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from stream_server.video.summary import Progress
+
+_OVER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far a video is, as in `Progress`. fps: lately. left_s: until its end, None where nobody knows."""
+
+    frames: int = 0
+    expected: int | None = None
+    objects: int = 0
+    position_s: float = 0.0
+    fps: float = 0.0
+    left_s: float | None = None
+
+
+class Pacer:
+    """Watches the progress of one video; the last ten seconds count."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def take(self, progress: Progress) -> Pace:
+        """Return the pace now that it is so far."""
+        now, frames, expected = time.monotonic(), progress.frames, progress.expected
+        self._seen.append((now, frames))
+        while now - self._seen[0][0] > _OVER_S:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        fps = (frames - before) / (now - since) if now > since else 0.0
+        left = None if expected is None else max(0, expected - frames)
+        left_s = left / fps if left is not None and fps else None
+        return Pace(frames, expected, progress.objects, progress.position_s, fps, left_s)

@@ -38,12 +38,22 @@ def processor() -> str:
 
 
 def available_memory_bytes() -> int | None:
-    """Return what programs may take without swapping: proc(5), /proc/meminfo; None where it is not told."""
+    """Return what programs may take without swapping; None where it is not told."""
+    return _memory_bytes("MemAvailable:")
+
+
+def total_memory_bytes() -> int | None:
+    """Return how much memory there is; None where it is not told."""
+    return _memory_bytes("MemTotal:")
+
+
+def _memory_bytes(row: str) -> int | None:
+    """Return a row of /proc/meminfo: proc(5)."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    kib = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    kib = (int(line.split()[1]) for line in lines if line.startswith(row))
     return next((count * 1024 for count in kib), None)
 
 

@@ -34,12 +34,14 @@ _CLOSE_S = 4.0
 class PoolStatus:
     """What the pool is doing.
 
-    model: the default one. waiting: images in line. degraded: a worker is missing and its replacement has to
-    wait. error: what went wrong last, in one line, until all workers are well again.
+    model: the default one. threads: that the runtime uses in each worker. waiting: images in line. degraded:
+    a worker is missing and its replacement has to wait. error: what went wrong last, in one line, until all
+    workers are well again.
     """
 
     model: str
     workers: tuple[WorkerStatus, ...]
+    threads: int
     waiting: int
     degraded: bool
     error: str | None
@@ -272,6 +274,7 @@ class DetectorPool:
             return PoolStatus(
                 self._models[0],
                 tuple(place.status() for place in self._places),
+                self._workforce.threads,
                 self._dispatcher.waiting,
                 self._workforce.is_degraded,
                 str(fault) if fault else None,

@@ -74,6 +74,11 @@ class Workforce:
         self._on_lost = on_lost
         self._ended: list[WorkerProcess] = []  # given up or on their way out, to be collected
 
+    @property
+    def threads(self) -> int:
+        """That the runtime uses in each worker."""
+        return self._setup.threads
+
     def set_threads(self, threads: int) -> None:
         """Let workers that are started from now on use so many threads."""
         self._setup = replace(self._setup, threads=threads)

@@ -115,6 +115,7 @@ class Viewer:
     number: another one for every viewer there ever was.
     framing, key: how it wants its parts, and what it calls itself; set before the first part, if at all.
     lease: what lets it watch; once that is over it is to be let go, whatever comes.
+    since: when it came, in monotonic seconds.
     """
 
     __slots__ = (
@@ -132,11 +133,13 @@ class Viewer:
         "lease",
         "number",
         "sent_bytes",
+        "since",
         "stream",
     )
 
     def __init__(self, streams: Streams, stream: Stream, fps: float, address: str, lease: Lease) -> None:
         self.number = next(_numbers)
+        self.since = time.monotonic()
         self.stream = stream
         self.address = address
         self.lease = lease

@@ -56,6 +56,12 @@ class Telemetry:
         """Return what takes the times of one camera's stages."""
         return Stopwatch({stage: self._histogram.labels(camera, stage) for stage in STAGES})
 
+    def counts(self, camera: str) -> list[list[int]]:
+        """Return, for each of STAGES, how many frames took how long: for each of BUCKETS_S, and above all."""
+        # Not `collect`, which makes labels of text for each count: 3 ms for eight cameras.
+        stages = (self._histogram.labels(camera, stage) for stage in STAGES)
+        return [[int(bucket.get()) for bucket in stage._buckets] for stage in stages]
+
 
 class Stopwatch:
     """Takes the times of one camera's stages; any thread may use it."""

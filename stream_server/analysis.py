@@ -23,7 +23,7 @@ from stream_server.rates import RateMeter
 from stream_server.regions import Regions, Thresholds
 from stream_server.telemetry import Counters, Stopwatch
 from stream_server.tiles import Gathering, Tile, cut_out, merge, split
-from stream_server.tracking import Tracker
+from stream_server.tracking import Followed, Tracker
 from stream_server.turns import Turns
 
 UNSURE = 0.5
@@ -32,10 +32,11 @@ UNSURE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What was found in one frame of a camera; boxes are in pixels of `frame`."""
+    """What was found in one frame of a camera, and what is followed since; boxes are in pixels of `frame`."""
 
     frame: Frame
     detections: Detections
+    followed: Followed
     latency_s: float
     _jpegs: dict[tuple[int | None, int], bytes] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -241,7 +242,9 @@ class Analyst:
             self._tracker.forget()
             self._tracked_wh = frame.size_wh
         self._found = found
-        self.latest = Analysis(frame, self._follow(frame, found), time.monotonic() - frame.captured_at)
+        detections = self._follow(frame, found)
+        latency_s = time.monotonic() - frame.captured_at
+        self.latest = Analysis(frame, detections, self._tracker.followed(), latency_s)
         if not answer.is_repeated:
             self._count(self.latest)
         yield self.latest

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from detector.detections import Detections
+from stream_server.clock import wall_clock
+from stream_server.tracking import Followed
 
 
 class Box(BaseModel):
@@ -33,6 +36,24 @@ class Detection(BaseModel):
     box_relative: Box = Field(description="The same box, 0..1 of width and height.")
 
 
+class Track(BaseModel):
+    """An object that is followed: where it is on any frame taken about when it was seen.
+
+    In a frame taken t seconds after `seen_at` its box is `box_relative` + t * `speed_relative`, with t no less
+    than -1 and no more than 1.
+    """
+
+    label: str
+    class_id: int
+    score: float = Field(ge=0, le=1)
+    track_id: int
+    box_relative: Box = Field(description="When it was last seen, 0..1 of width and height.")
+    speed_relative: Box = Field(description="What each of these gains in a second.")
+    first_seen_at: datetime = Field(description="UTC.")
+    seen_at: datetime = Field(description="When it was last seen, UTC.")
+    shown_until: datetime = Field(description="Not to be shown in frames taken later, UTC.")
+
+
 def detection_list(
     detections: Detections, size_wh: tuple[int, int], labels: Mapping[int, str]
 ) -> list[Detection]:
@@ -51,6 +72,40 @@ def detection_list(
             detections.boxes, detections.scores, detections.class_ids, detections.track_ids, strict=True
         )
     ]
+
+
+def track_list(followed: Followed, size_wh: tuple[int, int], labels: Mapping[int, str]) -> list[Track]:
+    """Return what is followed in a camera with pictures of `size_wh` as the API shows it."""
+    width, height = size_wh
+    found = followed.detections
+    return [
+        Track(
+            label=labels.get(int(class_id), str(class_id)),
+            class_id=int(class_id),
+            score=round(float(score), 4),
+            track_id=int(track_id),
+            box_relative=_box(box, width, height, 5),
+            speed_relative=_box(speed, width, height, 5),
+            first_seen_at=_utc(times[0]),
+            seen_at=_utc(times[1]),
+            shown_until=_utc(times[2]),
+        )
+        for box, speed, score, class_id, track_id, *times in zip(
+            found.boxes,
+            followed.speeds,
+            found.scores,
+            found.class_ids,
+            found.track_ids,
+            followed.first_seen_at,
+            followed.seen_at,
+            followed.shown_until,
+            strict=True,
+        )
+    ]
+
+
+def _utc(monotonic_s: float) -> datetime:
+    return datetime.fromtimestamp(wall_clock(float(monotonic_s)), timezone.utc)
 
 
 def _box(box: NDArray[np.float32], width: float, height: float, digits: int) -> Box:

@@ -24,6 +24,7 @@ from stream_server.config import CameraConfig, Overlay, SourceConfig
 from stream_server.encode import encode_jpeg, resize, scaled_wh
 from stream_server.errors import EncodeError, ImageError
 from stream_server.frames import EncodedFrame, Frame, overload_note
+from stream_server.history import History
 from stream_server.latest import Latest
 from stream_server.multipart import CANONICAL
 from stream_server.overload import STEPS, Governor
@@ -47,8 +48,8 @@ DEFAULT_SIZE_WH = (1280, 720)
 class Pipeline:
     """Owns a camera, its streams and its tracker, and the thread that carries frames from one to the other.
 
-    `camera`, `streams`, `counters`, `analysis`, `analyses` and `detections_per_s` may be read from any
-    thread. Who listens to `analyses` keeps the camera open.
+    `camera`, `streams`, `counters`, `history`, `analysis`, `analyses` and `detections_per_s` may be read
+    from any thread. Who listens to `analyses` keeps the camera open.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Pipeline:
         self.name = name
         self.config = config
         self.counters = Counters()
+        self.history = History()
         self.analyses: Latest[Analysis] = Latest()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -191,6 +193,7 @@ class Pipeline:
         if self._analyst and frame is not None:
             self._analyst.offer(frame)
         self._collect()
+        self._note()
         if not self.camera.is_online:
             self._publish_message()
         elif frame is not None:
@@ -213,10 +216,16 @@ class Pipeline:
         if self._analyst is None:
             return
         for analysis in self._analyst.collect():
+            self.history.found(analysis)
             self.analyses.put(analysis)
             for stream in self._watched("exact"):
                 if stream.is_due(analysis.frame, time.monotonic()):
                     self._publish(stream, analysis.frame, analysis.detections)
+
+    def _note(self) -> None:
+        now = time.monotonic()
+        if self.history.is_due(now):
+            self.history.note(now, fps=self.camera.fps, detection_fps=self.detections_per_s)
 
     # Publishing.
 

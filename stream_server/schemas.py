@@ -14,7 +14,7 @@ from stream_server.analysis import Analysis
 from stream_server.camera import CameraState
 from stream_server.clock import wall_clock
 from stream_server.engine import Engine
-from stream_server.objects import Detection, detection_list
+from stream_server.objects import Detection, Track, detection_list, track_list
 from stream_server.pipeline import Pipeline
 
 
@@ -137,10 +137,15 @@ class DetectionList(BaseModel):
     width: int
     height: int
     detections: list[Detection]
+    tracks: list[Track] | None = Field(
+        None, description="What is followed since, also where this frame does not show it; if asked for."
+    )
 
     @classmethod
-    def of(cls, pipeline: Pipeline, analysis: Analysis | None = None) -> DetectionList:
-        """Return what an analysis of `pipeline` says; default: its newest."""
+    def of(
+        cls, pipeline: Pipeline, analysis: Analysis | None = None, *, tracks: bool = False
+    ) -> DetectionList:
+        """Return what an analysis of `pipeline` says; default: its newest. tracks: what is followed, too."""
         analysis = analysis or pipeline.analysis
         if analysis is None:
             return cls(
@@ -154,4 +159,5 @@ class DetectionList(BaseModel):
             width=frame.size_wh[0],
             height=frame.size_wh[1],
             detections=detection_list(analysis.detections, frame.size_wh, pipeline.labels),
+            tracks=track_list(analysis.followed, frame.size_wh, pipeline.labels) if tracks else None,
         )

@@ -43,6 +43,23 @@ _CALM = 0.02  # smaller changes of place, in parts of the size, are followed in 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """T objects that are followed, as of when each was last seen: it tells their boxes at any time near that.
+
+    detections: boxes, scores, class ids and ids.
+    speeds: (T, 4) what the boxes' corners gain in pixels per second, for CARRIED_S before and after.
+    first_seen_at, seen_at: (T,) seconds.
+    shown_until: (T,) seconds; at later times it is not shown any more, unless newer detections say otherwise.
+    """
+
+    detections: Detections
+    speeds: NDArray[np.float32]
+    first_seen_at: _Floats
+    seen_at: _Floats
+    shown_until: _Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Tracks:
     """T tracks, each as of when it was last seen, best score first. Never modified: any thread may read it.
 
@@ -50,7 +67,7 @@ class _Tracks:
     steady: (T, 4) the place that is shown, which follows small changes only in part.
     place_variance, covariance, speed_variance: (T, 4), what a Kalman filter knows about them. The coordinates
         are independent of one another, so each has 2 x 2 numbers of its own instead of 8 x 8 for all.
-    seen_at: (T,) seconds.
+    first_seen_at, seen_at: (T,) seconds.
     ids: (T,) 0 while a track is not confirmed.
     is_lost: (T,) whether the newest detections missed it.
     is_hidden: (T,) whether it is lost and another one is in its place.
@@ -62,6 +79,7 @@ class _Tracks:
     place_variance: _Floats
     covariance: _Floats
     speed_variance: _Floats
+    first_seen_at: _Floats
     seen_at: _Floats
     ids: _Ints
     class_ids: _Ints
@@ -94,6 +112,7 @@ class _Tracks:
             place_variance=(_PLACE_NOISE * size) ** 2,
             covariance=np.zeros((count, 4)),
             speed_variance=(_FIRST_SPEED * size) ** 2,
+            first_seen_at=np.full(count, seen_at),
             seen_at=np.full(count, seen_at),
             ids=np.zeros(count, np.int64),
             class_ids=detections.class_ids,
@@ -146,6 +165,27 @@ class _Tracks:
         """Return (T, 4) corners of the boxes carried to `time_s`."""
         elapsed = np.clip(time_s - self.seen_at, -CARRIED_S, CARRIED_S)[:, None]
         return _corners(self.steady + self._sure_speed * elapsed)
+
+    @property
+    def can_be_shown(self) -> _Bools:
+        """(T,) whether it is confirmed, and no other in its place."""
+        return (self.ids > 0) & ~self.is_hidden
+
+    @property
+    def shown_until(self) -> _Floats:
+        """(T,) seconds."""
+        return self.seen_at + np.where(self.is_lost, SHOWN_S, KEPT_S)
+
+    def followed(self) -> Followed:
+        """Return the tracks as others see them."""
+        speed = self._sure_speed
+        return Followed(
+            Detections(_corners(self.steady), self.scores, self.class_ids, self.ids),
+            np.hstack([speed[:, :2] - speed[:, 2:] / 2, speed[:, :2] + speed[:, 2:] / 2]).astype(np.float32),
+            self.first_seen_at,
+            self.seen_at,
+            self.shown_until,
+        )
 
     @property
     def _sure_speed(self) -> _Floats:
@@ -211,10 +251,13 @@ class Tracker:
         after KEPT_S without any detections.
         """
         tracks = self._tracks
-        age = time_s - tracks.seen_at
-        is_shown = (tracks.ids > 0) & ~tracks.is_hidden & (age <= np.where(tracks.is_lost, SHOWN_S, KEPT_S))
-        tracks = tracks[is_shown]
+        tracks = tracks[tracks.can_be_shown & (time_s <= tracks.shown_until)]
         return Detections(tracks.boxes_at(time_s), tracks.scores, tracks.class_ids, tracks.ids)
+
+    def followed(self) -> Followed:
+        """Return the objects that `at` may show until the next update; changes nothing."""
+        tracks = self._tracks
+        return tracks[tracks.can_be_shown & (tracks.shown_until >= self._updated_at)].followed()
 
     def forget(self) -> None:
         """Drop all tracks, as when the camera's picture changes its size; ids go on."""

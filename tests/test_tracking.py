@@ -269,3 +269,26 @@ def test_one_coordinate_by_hand(tracker: Tracker) -> None:
     tracker.update(_found((30, 0, 130, 100)), 1.0)
     assert tracker.at(1.0).boxes[0] == pytest.approx([29.931, 0, 129.931, 100], abs=0.01)
     assert tracker.at(1.5).boxes[0] == pytest.approx([45.436, 0, 145.436, 100], abs=0.01)
+
+
+def test_what_is_followed_tells_the_boxes_at_any_time(tracker: Tracker) -> None:
+    for step in range(6):
+        tracker.update(_found(STANDING, _moved(FAR, 40.0 * step, -10.0 * step)), 10 + 0.2 * step)
+    followed = tracker.followed()
+    assert list(followed.first_seen_at) == [10.0, 10.0]
+    assert list(followed.seen_at) == [11.0, 11.0]
+    assert list(followed.shown_until) == [11 + KEPT_S] * 2
+    for time_s in (10.5, 11.0, 11.3, 11 + CARRIED_S, 13.0):
+        elapsed = np.clip(time_s - followed.seen_at, -CARRIED_S, CARRIED_S)[:, None]
+        carried = followed.detections.boxes + followed.speeds * elapsed
+        assert carried == pytest.approx(tracker.at(time_s).boxes, abs=0.01)
+        assert _ids(followed.detections) == _ids(tracker.at(time_s))
+    assert np.abs(followed.speeds).max() > 50
+
+
+def test_missed_object_is_followed_until_it_is_shown_no_more(tracker: Tracker) -> None:
+    tracker.update(_found(STANDING), 10.0)
+    tracker.update(_found(), 10.2)
+    assert list(tracker.followed().shown_until) == [10 + SHOWN_S]
+    tracker.update(_found(), 11.1)
+    assert len(tracker.followed().detections) == 0

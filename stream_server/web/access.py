@@ -70,6 +70,7 @@ NEEDS: Mapping[str, Need] = {
     "api.list_cameras": Need.VIEWER,
     "api.show_camera": Need.VIEWER,
     "api.show_detections": Need.VIEWER,
+    "history.history": Need.VIEWER,
     "links.make": Need.VIEWER,
     "detect.detect": Need.VIEWER,
     "pages.videos": Need.VIEWER,

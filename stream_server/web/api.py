@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
 from stream_server import schemas
 from stream_server.web.current import cameras, engine, pipeline
+from stream_server.web.live import DetectionsQuery
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -37,4 +38,5 @@ def show_camera(camera: str) -> Response:
 @blueprint.get("/cameras/<camera>/detections")
 def show_detections(camera: str) -> Response:
     """Return what was found in the camera's newest analysed frame."""
-    return _json(schemas.DetectionList.of(pipeline(camera)))
+    query = DetectionsQuery.model_validate(request.args.to_dict())
+    return _json(schemas.DetectionList.of(pipeline(camera), tracks=query.tracks))

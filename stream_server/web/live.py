@@ -2,7 +2,8 @@
 
 Both send each analysed frame as the JSON of `/api/v1/cameras/<camera>/detections`; the events (HTML Standard,
 section 9.2) under the name `detections`, with the frame's number as `id`. With `?jpeg=true` a WebSocket sends
-after each text the frame itself, nothing drawn on it, as one binary message.
+after each text the frame itself, nothing drawn on it, as one binary message. With `?tracks=true` both, and
+that address, tell what is followed, too.
 
 Nothing is queued: who is slow gets the newest next, and sees by the numbers what was left out.
 """
@@ -36,10 +37,18 @@ HEARTBEAT_S = 10.0
 """A comment is sent at least this often: proxies and clients see a living stream, and we who has left."""
 
 
-class LiveQuery(BaseModel):
-    """What a URL may ask of the WebSocket."""
+class DetectionsQuery(BaseModel):
+    """What a URL may ask of what tells a camera's detections."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    tracks: bool = Field(
+        False, description="Tell what is followed, too, with its speed: enough to draw boxes on every frame."
+    )
+
+
+class LiveQuery(DetectionsQuery):
+    """What a URL may ask of the WebSocket."""
 
     jpeg: bool = Field(False, description="Send each frame too, as a JPEG.")
     width: int | None = Field(None, ge=16, le=7680, description="Its width in pixels, at most the camera's.")
@@ -69,13 +78,14 @@ def no_detections(camera: str) -> Response:
 def events(camera: str) -> Response:
     """Send what is found in each analysed frame as server-sent events."""
     running, watched, held = engine(), _detecting(camera), lease()
+    query = DetectionsQuery.model_validate(request.args.to_dict())
     if request.method == "HEAD":
         return Response(content_type="text/event-stream")
     websocket.check_origin()
     with one_of_the_budget(), EventStream(take_socket(), request.headers.get("Origin")) as opened:
         try:
             opened.answer()
-            _send_events(running, watched, opened, held)
+            _send_events(running, watched, opened, held, tracks=query.tracks)
         except OSError as exc:
             log.debug("a reader of events left: %s", exc)
     return Finished()
@@ -120,6 +130,7 @@ class _Talk:
         self._watched = watched
         self._socket = opened
         self._wants_jpeg = query.jpeg
+        self._wants_tracks = query.tracks
         ours = watched.config.stream
         self._as_sent = query.width is None and query.quality is None
         self._variant = Variant(width=query.width, quality=query.quality or ours.quality).snapped()
@@ -149,7 +160,8 @@ class _Talk:
         except (ImageError, EncodeError) as exc:
             log.debug("camera %s: a frame was not sent: %s", self._watched.name, exc)
             return
-        self._socket.send(DetectionList.of(self._watched, analysis).model_dump_json())
+        found = DetectionList.of(self._watched, analysis, tracks=self._wants_tracks)
+        self._socket.send(found.model_dump_json())
         if jpeg is not None:
             self._socket.send(jpeg)
 
@@ -161,7 +173,9 @@ class _Talk:
         return analysis.jpeg(self._variant.width, self._variant.quality)
 
 
-def _send_events(running: Engine, watched: Pipeline, opened: EventStream, held: Lease) -> None:
+def _send_events(
+    running: Engine, watched: Pipeline, opened: EventStream, held: Lease, *, tracks: bool = False
+) -> None:
     """Send what is found until the reader leaves or may read no more, or server or camera end.
 
     Raises OSError when the reader leaves.
@@ -171,7 +185,7 @@ def _send_events(running: Engine, watched: Pipeline, opened: EventStream, held: 
         while not (running.is_closing or held.is_over or follower.has_ended):
             opened.wait(TICK_S)
             if analysis := follower.next():
-                found = DetectionList.of(watched, analysis)
+                found = DetectionList.of(watched, analysis, tracks=tracks)
                 opened.send("detections", str(found.sequence), found.model_dump_json())
                 sent_at = time.monotonic()
             elif time.monotonic() - sent_at > HEARTBEAT_S:

@@ -11,8 +11,9 @@ from stream_server import schemas
 from stream_server.image_analysis import AnalysisOptions
 from stream_server.web.detect import DetectAnswer
 from stream_server.web.frames import FramesQuery
+from stream_server.web.history import CameraHistory, HistoryQuery
 from stream_server.web.links import LinkBody, SignedLink
-from stream_server.web.live import LiveQuery
+from stream_server.web.live import DetectionsQuery, LiveQuery
 from stream_server.web.push import PushQuery
 from stream_server.web.settings_api import MERGE_PATCH, CameraBody, Finding, SettingsInfo, TestBody
 from stream_server.web.streaming import StreamQuery
@@ -56,13 +57,16 @@ OPERATIONS: Mapping[str, Operation] = {
     "api.show_status": Operation("server", _json(schemas.ServerStatus)),
     "api.list_cameras": Operation("cameras", _json(schemas.CameraList)),
     "api.show_camera": Operation("cameras", _json(schemas.CameraInfo), errors=(404,)),
-    "api.show_detections": Operation("cameras", _json(schemas.DetectionList), errors=(404,)),
+    "api.show_detections": Operation("cameras", _json(schemas.DetectionList), DetectionsQuery, errors=(404,)),
+    "history.history": Operation("cameras", _json(CameraHistory), HistoryQuery, errors=(404,)),
     "streaming.stream": Operation("cameras", {MJPEG: None}, StreamQuery, errors=(404, 503)),
     "streaming.snapshot": Operation("cameras", {JPEG: None}, StreamQuery, errors=(404, 503)),
     "live.no_detections": Operation(
         "cameras", None, LiveQuery, errors=(404, 409, 501, 503), about="live.detections"
     ),
-    "live.events": Operation("cameras", {"text/event-stream": None}, errors=(404, 409, 501, 503)),
+    "live.events": Operation(
+        "cameras", {"text/event-stream": None}, DetectionsQuery, errors=(404, 409, 501, 503)
+    ),
     "wall.no_wall": Operation("cameras", None, errors=(501, 503), about="wall.wall"),
     "push.push": Operation(
         "cameras",

@@ -4,8 +4,8 @@ The client says, as JSON text, which cameras it wants to see from now on, each u
 
     {"cameras": [{"id": 1, "camera": "front", "width": 640, "fps": 10}, {"id": 2, "camera": "back"}]}
 
-`overlay`, `width`, `fps`, `quality`, `labels`, `caption` and `boxes` are what they are in a stream's URL. Each
-picture is one binary message: `HEADER` (big-endian: id, uint32; the frame's number, uint32; when it was
+`overlay`, `width`, `fps`, `quality`, `labels`, `caption` and `boxes` are what they are in a stream's URL.
+Each picture is one binary message: `HEADER` (big-endian: id, uint32; the frame's number, uint32; when it was
 taken, seconds since 1970, float64), then the JPEG. The client answers each with `{"ack": id}` once it shows
 it. A camera with two pictures unanswered gets no more until then, and then the newest: nothing is
 queued. A picture is sent again after 5 s without a newer one. `{"ended": id}` says that nothing will come

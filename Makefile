@@ -1,9 +1,10 @@
-# What people type: make run (ARGS="--port 8090"), make test, make lint, make bench.
+# What people type: make run (ARGS="--port 8090"), make test, make lint, make bench,
+# make screenshots.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean test-system
+.PHONY: run test lint bench screenshots clean test-system
 
 run: $(VENV)/.run
 	@exec $(BIN)/stream-server run --config config.yaml $(ARGS)
@@ -20,6 +21,10 @@ lint: $(VENV)/.lint $(VENV)/.test
 
 bench: $(VENV)/.test
 	@for name in $$($(BIN)/python -m benchmarks --list); do $(BIN)/python -m benchmarks $$name || exit 1; done
+
+# The pictures of the pages in README.md and docs/.
+screenshots: $(VENV)/.test test-system
+	$(BIN)/python tools/screenshots.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .cache

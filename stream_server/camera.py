@@ -109,6 +109,13 @@ class Camera:
                 self._replace_capture()
                 self._change("connecting", "")
 
+    def adjust(self, config: CameraConfig) -> None:
+        """Use `config` from now on, which asks the same of the source: it is not opened anew."""
+        with self._lock:
+            self.config = config
+            if self._capture and not config.on_demand:
+                self._capture.wake()
+
     def check(self) -> None:
         """Notice that pictures stay away, and end a capture thread that hangs or has nothing more to do."""
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,15 +42,21 @@ def check_detector(config: Config) -> dict[str, dict[int, str]]:
         pool.wait_ready(LOAD_WITHIN_S)
         labels = {file.name: pool.labels_of(file.name) for file in files}
     _check_classes("detector.classes", config.detector.classes, labels[files[0].name])
-    for name, camera in config.cameras.items():
-        if not camera.detect.enabled:
-            continue
-        known = labels[config.detector.file(camera.detect.model).name]
-        _check_classes(f"cameras.{name}.detect.classes", camera.detect.classes, known)
-        _check_classes(
-            f"cameras.{name}.detect.score_thresholds", tuple(camera.detect.score_thresholds), known
-        )
+    check_classes(config, labels)
     return labels
+
+
+def check_classes(config: Config, labels: Mapping[str, Mapping[int, str]]) -> None:
+    """Raise ConfigError for a camera that looks for classes its model does not know.
+
+    labels: of each model, by its name; none of one that is still being loaded, which is not asked.
+    """
+    for name, camera in config.enabled_cameras.items():
+        known = labels[config.detector.file(camera.detect.model).name] if camera.detect.enabled else {}
+        if known:
+            detect, key = camera.detect, f"cameras.{name}.detect"
+            _check_classes(f"{key}.classes", detect.classes, known)
+            _check_classes(f"{key}.score_thresholds", tuple(detect.score_thresholds), known)
 
 
 @contextmanager
@@ -64,7 +70,7 @@ def _told_once() -> Iterator[None]:
         log.disabled = False
 
 
-def _check_classes(key: str, classes: tuple[str, ...] | None, labels: dict[int, str]) -> None:
+def _check_classes(key: str, classes: tuple[str, ...] | None, labels: Mapping[int, str]) -> None:
     try:
         find_class_ids(labels, classes or ())
     except ModelError as exc:

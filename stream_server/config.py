@@ -286,9 +286,15 @@ class StreamConfig(_Model):
 class CameraConfig(SourceConfig):
     """One camera."""
 
+    enabled: bool = Field(True, description="Show it at all; `false` keeps its settings for later.")
     on_demand: bool = Field(False, description="Open it with the first viewer, close it 10 s after the last.")
     detect: DetectConfig = Field(default_factory=DetectConfig, description="See below.")
     stream: StreamConfig = Field(default_factory=StreamConfig, description="See below.")
+
+
+def source_of(camera: CameraConfig) -> SourceConfig:
+    """Return what a camera's configuration asks of its source, and nothing else."""
+    return SourceConfig.model_construct(**{key: getattr(camera, key) for key in SourceConfig.model_fields})
 
 
 class ServerConfig(_Model):
@@ -619,12 +625,18 @@ class Config(_Model):
             prefix = f"{where}: " if where else ""
             raise ConfigError("\n".join(prefix + line for line in explain_errors(exc, cls))) from None
 
+    @property
+    def enabled_cameras(self) -> dict[str, CameraConfig]:
+        """The cameras that are to be shown, in their order."""
+        return {name: camera for name, camera in self.cameras.items() if camera.enabled}
+
     def model_files(self) -> list[ModelFile]:
         """Return the models that are needed, each once, the detector's own first; none when nobody detects.
 
         Raises ModelError for an unknown one, ConfigError for two that have one name.
         """
-        wanted = [camera.detect.model for camera in self.cameras.values() if camera.detect.enabled]
+        cameras = self.enabled_cameras.values()
+        wanted = [camera.detect.model for camera in cameras if camera.detect.enabled]
         wanted += self.api.models
         if not wanted or self.detector.workers == 0:
             return []

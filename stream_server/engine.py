@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 
 from detector.gpus import gpus_for
 from detector.messages import DetectOptions
+from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import OPEN, Lease
 from stream_server.admission import Admission
+from stream_server.check import check_classes, check_detector
 from stream_server.config import CameraConfig, Config, SourceConfig
-from stream_server.errors import LimitError
+from stream_server.errors import ConfigError, LimitError, UnknownCamera
 from stream_server.fanout import Fanout
 from stream_server.image_analyst import ImageAnalyst
 from stream_server.jobs.jobs import Jobs
@@ -44,27 +47,20 @@ class Engine:
         self.started_at = time.monotonic()
         self.accounts = Accounts(config)
         self.telemetry = Telemetry()
-        self.pool = self._make_pool(config)  # may fail: before anything is open
+        self._models: tuple[ModelFile, ...] = ()
+        self.pool: DetectorPool | None = None
+        self.image_analyst: ImageAnalyst | None = None
+        self._make_pool(config)  # may fail: before anything is open
         self.fanout = Fanout()
-        self.image_analyst = ImageAnalyst(self.pool, config) if self.pool else None
-        self.inboxes = {name: Inbox() for name, camera in config.cameras.items() if camera.url.kind == "push"}
         self.image_requests = Admission(config.api.max_requests, config.api.max_requests_per_address)
-        self.pipelines = {
-            name: Pipeline(
-                name,
-                camera,
-                self._opener(name, open_source),
-                pool=self.pool,
-                options=self._detect_options(camera),
-                model=self._model_name(camera),
-                stopwatch=self.telemetry.stopwatch(name),
-                on_publish=self.fanout.notify,
-            )
-            for name, camera in config.cameras.items()
-        }
-        self.videos = Jobs(config)
+        self._open_source = open_source
+        cameras = config.enabled_cameras
+        self.inboxes = self._inboxes_for(cameras, {})
+        self.pipelines = {name: self._make_pipeline(name, camera) for name, camera in cameras.items()}
+        self.videos = Jobs(config, self._labels_of)
         self.websockets = threading.BoundedSemaphore(config.server.max_websockets)
         self._stop = threading.Event()
+        self._changing = threading.Lock()  # one change of the cameras at a time, and none after the end
         self._admission = threading.Lock()  # makes counting the viewers and adding one a single step
         self._closing = threading.Lock()  # the second close waits for the first
         self._watchdog = threading.Thread(target=self._watch_cameras, name="watchdog", daemon=True)
@@ -95,21 +91,100 @@ class Engine:
     def close(self) -> None:
         """End streams, cameras and detectors, in this order; may be called twice and from any thread."""
         with self._closing:
-            self._stop.set()
+            with self._changing:
+                self._stop.set()
             for inbox in self.inboxes.values():
                 inbox.end()
             for pipeline in self.pipelines.values():
                 pipeline.stop()
             self.fanout.close()
-            until = time.monotonic() + CLOSE_WITHIN_S
-            for pipeline in self.pipelines.values():
-                pipeline.join(max(0.1, until - time.monotonic()))
+            _join(self.pipelines.values())
             if self._watchdog.is_alive():
                 self._watchdog.join(CLOSE_WITHIN_S)
             self.videos.close()
             if self.pool:
                 self.pool.close()
             self.accounts.close()
+
+    # Cameras that come, change and go.
+
+    def check(self, config: Config) -> None:
+        """Raise ConfigError or ModelError where `apply` could not do what `config` says of its cameras."""
+        if self.pool is None:
+            check_detector(config)
+            return
+        for name, camera in config.enabled_cameras.items():
+            if camera.detect.enabled and config.detector.file(camera.detect.model) not in self._models:
+                raise ConfigError(
+                    f"cameras.{name}.detect.model: got {camera.detect.model!r}, which was not loaded at the "
+                    "start; restart the server to use it"
+                )
+        check_classes(config, {model.name: self.pool.labels_of(model.name) for model in self._models})
+
+    def apply(self, config: Config) -> None:
+        """Run the cameras of `config`, which `check` found right, and no others.
+
+        What is as before goes on untouched. Viewers of a camera that is changed stay, streams of one that is
+        removed end. Nothing but cameras is looked at: all else takes a restart.
+        """
+        with self._changing:
+            if self.is_closing:
+                return
+            before, cameras = self.pipelines, config.enabled_cameras
+            if self.pool is None:
+                self._make_pool(config)
+                if self.pool:
+                    self.pool.start()
+            old_inboxes, self.inboxes = self.inboxes, self._inboxes_for(cameras, self.inboxes)
+            pipelines = {name: self._settle(name, camera) for name, camera in cameras.items()}
+            self.config, self.pipelines = config, pipelines  # others read them at any time: never changed
+            for name in old_inboxes.keys() - self.inboxes.keys():
+                old_inboxes[name].end()
+            removed = [before[name] for name in before.keys() - pipelines.keys()]
+            for pipeline in removed:
+                pipeline.stop()
+                self.telemetry.forget(pipeline.name)
+        _join(removed)
+
+    def _settle(self, name: str, camera: CameraConfig) -> Pipeline:
+        """Return the pipeline of a camera, made, changed or left as it is."""
+        pipeline = self.pipelines.get(name)
+        if pipeline is None:
+            pipeline = self._make_pipeline(name, camera)
+            pipeline.start()
+        elif pipeline.config != camera:
+            pipeline.reconfigure(
+                camera,
+                pool=self.pool,
+                options=self._detect_options(camera),
+                model=self._model_name(camera),
+            )
+        return pipeline
+
+    def _make_pipeline(self, name: str, camera: CameraConfig) -> Pipeline:
+        return Pipeline(
+            name,
+            camera,
+            partial(self._open, name),
+            pool=self.pool,
+            options=self._detect_options(camera),
+            model=self._model_name(camera),
+            stopwatch=self.telemetry.stopwatch(name),
+            on_publish=self.fanout.notify,
+        )
+
+    def _inboxes_for(
+        self, cameras: Mapping[str, CameraConfig], before: Mapping[str, Inbox]
+    ) -> dict[str, Inbox]:
+        """Return an inbox for each camera that is sent its pictures, the one it has if any."""
+        return {
+            name: before.get(name) or Inbox() for name, camera in cameras.items() if camera.url.kind == "push"
+        }
+
+    def _open(self, name: str, config: SourceConfig) -> Source:
+        """Open the source of a camera: its inbox, if it is sent its pictures."""
+        inbox = self.inboxes.get(name) if config.url.kind == "push" else None
+        return self._open_source(config) if inbox is None else PushSource(config, inbox)
 
     @property
     def is_closing(self) -> bool:
@@ -129,9 +204,12 @@ class Engine:
         address: of the client, for the limit of viewers per address. lease: what lets it watch; None: nothing
         has to.
 
-        Raises KeyError for an unknown camera, LimitError when as many watch already as may.
+        Raises UnknownCamera, LimitError when as many watch already as may.
         """
-        streams = self.pipelines[camera].streams
+        pipeline = self.pipelines.get(camera)
+        if pipeline is None:
+            raise UnknownCamera(camera)
+        streams = pipeline.streams
         with self._admission:
             self._check_limits(streams, address, lease)
             return streams.watch(variant, fps, address, lease)
@@ -194,14 +272,19 @@ class Engine:
                 except Exception:
                     log.exception("camera %s: could not be checked", pipeline.name)
 
-    def _make_pool(self, config: Config) -> DetectorPool | None:
+    def _labels_of(self, model: str) -> dict[int, str]:
+        """Return what a model knows that is loaded; nothing of others."""
+        return self.pool.labels_of(model) if self.pool else {}
+
+    def _make_pool(self, config: Config) -> None:
+        """Make the pool that the cameras and the API need; none where nobody detects."""
         files = config.model_files()
         if not files:
-            return None
+            return
         gpus, workers = gpus_for(files), config.detector.workers
         if gpus and workers == "auto":
             workers = len(gpus)
-        return DetectorPool(
+        self.pool = DetectorPool(
             files,
             workers=planner_for(files[0], workers, config.detector.threads),
             devices=gpus,
@@ -209,13 +292,8 @@ class Engine:
             max_batch=config.detector.max_batch,
             max_wait_s=config.detector.max_wait_ms / 1000,
         )
-
-    def _opener(
-        self, name: str, open_source: Callable[[SourceConfig], Source]
-    ) -> Callable[[SourceConfig], Source]:
-        """Return what opens the source of a camera: its inbox, if it is sent its pictures."""
-        inbox = self.inboxes.get(name)
-        return open_source if inbox is None else lambda config: PushSource(config, inbox)
+        self._models = tuple(files)
+        self.image_analyst = ImageAnalyst(self.pool, config)
 
     def _model_name(self, camera: CameraConfig) -> str | None:
         is_needed = self.pool and camera.detect.enabled
@@ -229,3 +307,10 @@ class Engine:
             classes=default.classes if ours.classes is None else ours.classes,
             max_detections=default.max_detections,
         )
+
+
+def _join(pipelines: Iterable[Pipeline]) -> None:
+    """Wait for pipelines that were stopped, all of them together `CLOSE_WITHIN_S`."""
+    until = time.monotonic() + CLOSE_WITHIN_S
+    for pipeline in pipelines:
+        pipeline.join(max(0.1, until - time.monotonic()))

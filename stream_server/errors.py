@@ -80,6 +80,17 @@ class LimitError(StreamServerError):
     """A limit of the server is reached; try again later."""
 
 
+class UnknownCamera(StreamServerError):
+    """There is no camera of this name, or there is none any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no camera {name!r}")
+
+
+class SettingsConflict(StreamServerError):
+    """Settings cannot be changed, or not this way: one line says why, and what to do."""
+
+
 class StorageError(StreamServerError):
     """There is no room for it on the disk, or in what is allowed of it."""
 

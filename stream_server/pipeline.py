@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -20,7 +20,7 @@ from stream_server.analysis import Analysis, Analyst
 from stream_server.annotate import Style, annotate, message_picture
 from stream_server.camera import Camera
 from stream_server.clock import wall_clock
-from stream_server.config import CameraConfig, Overlay, SourceConfig
+from stream_server.config import CameraConfig, DetectConfig, Overlay, SourceConfig, source_of
 from stream_server.encode import encode_jpeg, resize, scaled_wh
 from stream_server.errors import EncodeError, ImageError
 from stream_server.frames import EncodedFrame, Frame, overload_note
@@ -43,6 +43,25 @@ FORGET_AFTER_S = 5.0
 """What was found longer ago is not said to be in the picture."""
 DEFAULT_SIZE_WH = (1280, 720)
 """Size of the messages about a camera that has not shown a picture yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is looked for in a camera's frames, and by whom."""
+
+    pool: DetectorPool
+    model: str
+    options: DetectOptions
+    config: DetectConfig
+
+    @classmethod
+    def of(
+        cls, config: CameraConfig, pool: DetectorPool | None, options: DetectOptions, model: str | None
+    ) -> _Task | None:
+        """Return what a camera's configuration asks for, None where nothing is looked for."""
+        if pool is None or not config.detect.enabled:
+            return None
+        return cls(pool, model or pool.models[0], options, config.detect)
 
 
 class Pipeline:
@@ -80,9 +99,9 @@ class Pipeline:
         self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.took, "send"))
         self._stopwatch = stopwatch
         self.governor = Governor(time.monotonic())
-        self._pool = pool if config.detect.enabled else None
-        self._model = model
-        self._analyst = self._make_analyst(self._pool, options) if self._pool else None
+        self._task = _Task.of(config, pool, options, model)
+        self._analyst = self._make_analyst(self._task)
+        self._next_analysts: deque[Analyst | None] = deque()  # made elsewhere, for the pipeline's thread
         self._seen = 0
         self._message_at = float("-inf")
         self._has_lease = False
@@ -92,6 +111,31 @@ class Pipeline:
         """Start the camera and the pipeline's thread."""
         self.camera.start()
         self._thread.start()
+
+    def reconfigure(
+        self,
+        config: CameraConfig,
+        *,
+        pool: DetectorPool | None,
+        options: DetectOptions,
+        model: str | None = None,
+    ) -> None:
+        """Work by `config` from now on; parameters as for a new one. One thread at a time may call this.
+
+        Viewers stay. The source is opened anew only where something else is asked of it; what was found is
+        forgotten only where something else is looked for.
+        """
+        asks_the_same = source_of(config) == source_of(self.config)
+        self.config = config
+        task = _Task.of(config, pool, options, model)
+        if task != self._task:
+            self._task = task
+            self._next_analysts.append(self._make_analyst(task))
+        if asks_the_same:
+            self.camera.adjust(config)
+        else:
+            self.camera.reconfigure(config)
+        self._wake.set()
 
     def stop(self) -> None:
         """End the streams at once, the thread and the camera soon; see `join`."""
@@ -118,7 +162,7 @@ class Pipeline:
     @property
     def detects(self) -> bool:
         """Whether objects are looked for in this camera's frames."""
-        return self._pool is not None
+        return self._task is not None
 
     @property
     def labels(self) -> Mapping[int, str]:
@@ -142,13 +186,15 @@ class Pipeline:
             return Counter()
         return Counter(self.labels.get(int(i), str(i)) for i in analysis.detections.class_ids)
 
-    def _make_analyst(self, pool: DetectorPool, options: DetectOptions) -> Analyst:
+    def _make_analyst(self, task: _Task | None) -> Analyst | None:
+        if task is None:
+            return None
         return Analyst(
-            pool,
-            self.config.detect,
-            options,
+            task.pool,
+            task.config,
+            task.options,
             name=self.name,
-            model=self._model or pool.models[0],
+            model=task.model,
             image_of=self._image,
             counters=self.counters,
             stopwatch=self._stopwatch,
@@ -159,6 +205,7 @@ class Pipeline:
         try:
             self._run_until_stopped()
         finally:
+            self._change_analyst()
             if self._analyst:
                 self._analyst.close()
 
@@ -187,7 +234,15 @@ class Pipeline:
             log.log(logging.WARNING if level else logging.INFO, "camera %s: %s", self.name, text)
             self.streams.set_pace(self.governor.step.pace)
 
+    def _change_analyst(self) -> None:
+        """Have frames looked at as was said last."""
+        while self._next_analysts:
+            if self._analyst:
+                self._analyst.close()
+            self._analyst = self._next_analysts.popleft()
+
     def _step(self) -> None:
+        self._change_analyst()
         self._update_lease()
         frame = self.camera.frames.item
         if self._analyst and frame is not None:
@@ -203,7 +258,7 @@ class Pipeline:
 
     def _update_lease(self) -> None:
         """Want frames while someone watches, and always where detection runs on a camera kept open."""
-        detects_always = self._pool is not None and not self.config.on_demand
+        detects_always = self._task is not None and not self.config.on_demand
         wanted = detects_always or self.streams.viewers > 0 or self.analyses.is_heard
         if wanted and not self._has_lease:
             self.camera.acquire()
@@ -269,12 +324,7 @@ class Pipeline:
         """Return the variant's JPEG of `frame` and its size."""
         jpeg = frame.picture.jpeg
         size_wh = scaled_wh(frame.size_wh, variant.width)
-        if (
-            jpeg is not None
-            and not variant.is_drawn_on
-            and not variant.quality
-            and size_wh == frame.size_wh
-        ):
+        if jpeg is not None and not variant.is_drawn_on and not variant.quality and size_wh == frame.size_wh:
             self.counters.passed_through += 1
             return jpeg, size_wh
         image = resize(self._image(frame), variant.width)

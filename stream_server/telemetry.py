@@ -56,6 +56,11 @@ class Telemetry:
         """Return what takes the times of one camera's stages."""
         return Stopwatch({stage: self._histogram.labels(camera, stage) for stage in STAGES})
 
+    def forget(self, camera: str) -> None:
+        """Tell no more of a camera that is gone."""
+        for stage in STAGES:
+            self._histogram.remove(camera, stage)
+
     def counts(self, camera: str) -> list[list[int]]:
         """Return, for each of STAGES, how many frames took how long: for each of BUCKETS_S, and above all."""
         # Not `collect`, which makes labels of text for each count: 3 ms for eight cameras.

@@ -582,6 +582,16 @@ class VideosConfig(_Model):
     quota_bytes: int = Field(
         20 * 2**30, ge=1, description="Bytes of all uploads and results; more get 507 until some are deleted."
     )
+    keep_s: float | None = Field(
+        30 * 86400,
+        gt=0,
+        description="Seconds after which what is done, or failed, is deleted; null: nothing is.",
+    )
+    keep_uploads_s: float | None = Field(
+        86400,
+        gt=0,
+        description="Seconds after which an upload is deleted that nobody goes on with; null: none is.",
+    )
 
 
 class Config(_Model):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from detector.detections import BGRImage, Detections
 from detector.detector import MAX_DETECTIONS
 from stream_server.config import DetectorConfig
+from stream_server.known_model import KnownModel
 from stream_server.objects import Detection, detection_list
 
 MOST_DETECTIONS = 1000
@@ -87,14 +86,6 @@ class Timings(BaseModel):
             inference_ms=_ms(inference_s),
             total_ms=_ms(ended - started),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A model's name, and the words by class id."""
-
-    name: str
-    labels: Mapping[int, str]
 
 
 class ImageAnalysis(BaseModel):

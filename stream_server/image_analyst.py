@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from detector.detections import BGRImage, Detections
-from detector.errors import DetectorBusy, ModelError
-from detector.labels import find_class_ids
+from detector.errors import DetectorBusy
 from detector.pool import DetectorPool
 from detector.requests import FutureDetections
 from stream_server.config import Config
-from stream_server.errors import ImageError, LimitError, OptionError
-from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, KnownModel, Timings
+from stream_server.errors import ImageError, LimitError
+from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, Timings
 from stream_server.images import ImageLimits, check_image_bytes, decode_pixels
+from stream_server.known_model import KnownModel, named
 
 PICTURES_IN_MEMORY = 4
 """Of the largest size, which may be with the detector at once; of 1280x720, 170."""
@@ -99,9 +99,7 @@ class ImageAnalyst:
 
         Raises OptionError for one that there is not, DetectorBusy while it is being loaded.
         """
-        name = self.models[0] if name is None else name
-        if name not in self.models:
-            raise OptionError("model", f"got {name!r}, expected one of {', '.join(self.models)}")
+        name = self.models[0] if name is None else named(name, self.models)
         labels = self._pool.labels_of(name)
         if not labels:
             raise DetectorBusy(f"the model {name} is being loaded")
@@ -116,8 +114,7 @@ class ImageAnalyst:
         started = time.perf_counter()
         options = options.or_else(self._default)
         model = self.model(options.model)
-        if options.classes is not None:
-            _check_classes(model, options.classes)
+        model.check("classes", options.classes)
         try:
             header = check_image_bytes(upload.data, self.limits)
             pixels = header.size_wh[0] * header.size_wh[1]
@@ -163,13 +160,6 @@ class ImageAnalyst:
         finally:
             for left in pending:
                 left.cancel()
-
-
-def _check_classes(model: KnownModel, classes: tuple[str, ...]) -> None:
-    try:
-        find_class_ids(model.labels, classes)
-    except ModelError as exc:
-        raise OptionError("classes", str(exc)) from None
 
 
 class _Room:

@@ -266,5 +266,5 @@ def test_blurred_objects_have_no_detail_left(tmp_path: Path, pool: DetectorPool)
 def test_label_that_the_model_does_not_know_is_refused(
     tmp_path: Path, pool: DetectorPool, options: Options
 ) -> None:
-    with pytest.raises(OptionError, match="does not know dragon"):
+    with pytest.raises(OptionError, match="knows no class 'dragon'"):
         annotate(write_scenes(tmp_path / "in.mp4", 1), tmp_path / "out.mp4", options, pool=pool)

@@ -330,7 +330,7 @@ def test_command_takes_folders_and_patterns_and_leaves_its_own_results(tmp_path:
         (["--start", "5", "--end", "4"], "end"),
         (["--start", "tomorrow"], "expected seconds"),
         (["--crop", "1,2,3"], "X,Y,WIDTH,HEIGHT"),
-        (["--classes", "dragon"], "does not know dragon"),
+        (["--classes", "dragon"], "knows no class 'dragon'"),
         (["--crop", "0,0,999,9"], "within 160x120"),
     ],
 )

@@ -66,6 +66,13 @@ class Folder:
         except OSError:
             return 0
 
+    def received_at(self, job: Job) -> float | None:
+        """Return when the last bytes of an upload came, in seconds since 1970; None: there is none."""
+        try:
+            return self.source(job).stat().st_mtime
+        except OSError:
+            return None
+
     def results(self, job: Job) -> list[ResultFile]:
         """Return what was made of a video."""
         top = self.out(job).parent

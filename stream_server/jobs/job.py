@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from stream_server.video.options import Options, SideOutput
 
@@ -29,6 +29,9 @@ class VideoOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     format: Literal["mp4", "mkv", "avi", "gif"] = Field("mp4", description="What is written.")
+    model: str | None = Field(
+        None, max_length=255, description="Name of the model that looks for objects; default: the detector's."
+    )
     score: float | None = Field(None, ge=0, le=1, description="Least score; default: the detector's.")
     classes: Words | None = Field(
         None, max_length=1000, description="Labels to keep; default: the detector's."
@@ -42,6 +45,21 @@ class VideoOptions(BaseModel):
     side: Annotated[tuple[SideOutput, ...], BeforeValidator(_split)] = Field(
         (), max_length=16, description="What is written beside the video."
     )
+
+    @field_validator("end_s")
+    @classmethod
+    def _check_end(cls, end_s: float | None, info: ValidationInfo) -> float | None:
+        start_s = info.data.get("start_s", 0)
+        if end_s is not None and end_s <= start_s:
+            raise ValueError(f"expected more than start_s, which is {start_s:g}")
+        return end_s
+
+    @field_validator("side")
+    @classmethod
+    def _check_side(cls, side: tuple[SideOutput, ...], info: ValidationInfo) -> tuple[SideOutput, ...]:
+        if "clips" in side and info.data.get("format") == "gif":
+            raise ValueError("expected no clips: a GIF cannot be cut")
+        return side
 
     def for_video(self, model: str, score: float, classes: tuple[str, ...] | None) -> Options:
         """Return it with the detector's own where nothing was said. Raises OptionError."""

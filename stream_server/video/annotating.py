@@ -117,5 +117,5 @@ def make_pool(options: Options) -> DetectorPool:
 
 def _labels(pool: DetectorPool, options: Options) -> Mapping[int, str]:
     labels = pool.labels
-    options.check_labels(set(labels.values()))
+    options.check_labels(labels)
     return labels

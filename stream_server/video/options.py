@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from detector.catalog import DEFAULT_MODEL
 from detector.detector import SCORE_THRESHOLD
 from stream_server.errors import OptionError
+from stream_server.known_model import KnownModel
 
 SideOutput = Literal["json", "csv", "srt", "coco", "contact-sheet", "clips"]
 
@@ -81,8 +83,8 @@ class Options:
         """The labels that the detector is asked for; None: all."""
         return None if self.classes is None else tuple(dict.fromkeys((*self.classes, *self.blur)))
 
-    def check_labels(self, known: set[str]) -> None:
-        """Raise OptionError for labels that the model does not know."""
-        for name, labels in (("classes", self.classes or ()), ("blur", self.blur)):
-            if unknown := [label for label in labels if label not in known]:
-                raise OptionError(name, f"the model does not know {', '.join(unknown)}")
+    def check_labels(self, labels: Mapping[int, str]) -> None:
+        """Raise OptionError for labels that the model does not know; labels: what it knows, by class id."""
+        model = KnownModel(self.model, labels)
+        model.check("classes", self.classes)
+        model.check("blur", self.blur)

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from stream_server.config import ApiConfig
 from stream_server.errors import ImageTooLarge, OptionError, StreamServerError
-from stream_server.sources.wire import Wire
+from stream_server.sources.wire import Wire, WireConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,8 @@ class Fetcher:
     def _answer(self, url: SplitResult, address: Address, until: float) -> Iterator[http.client.HTTPResponse]:
         wire = Wire()
         wire.deadline = until
-        connection = _Connection(wire, url, address)
+        tls = ssl.create_default_context() if url.scheme == "https" else None
+        connection = WireConnection(wire, url.hostname or "", url.port, tls, address=str(address))
         try:
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
             connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "stream-server"})
@@ -155,21 +156,6 @@ class _Refused(Exception):
 
 class _Useless(Exception):
     """What an allowed host answered is of no use."""
-
-
-class _Connection(http.client.HTTPConnection):
-    """To an address that was checked, in the name of the host of the URL."""
-
-    def __init__(self, wire: Wire, url: SplitResult, address: Address) -> None:
-        self.default_port = _PORTS[url.scheme]  # left out of the Host header
-        super().__init__(url.hostname or "", url.port or self.default_port)
-        self._wire = wire
-        self._address = address
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
-
-    def connect(self) -> None:
-        self._wire.connect(str(self._address), self.port, self._tls, server_name=self.host)
-        self.sock = self._wire
 
 
 def is_public(address: Address) -> bool:

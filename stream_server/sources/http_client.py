@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.sources.http_auth import Credentials, parse_challenges
-from stream_server.sources.wire import Wire
+from stream_server.sources.wire import Wire, WireConnection
 
 MAX_REDIRECTS = 3
 
@@ -26,20 +26,6 @@ _HEADERS: Final = {
     "Accept": "multipart/x-mixed-replace, image/jpeg, */*;q=0.1",
 }
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
-
-
-class _Connection(http.client.HTTPConnection):
-    """http.client's reading of HTTP, which puts up with much that cameras send, over a `Wire`."""
-
-    def __init__(self, wire: Wire, url: SplitResult, tls: ssl.SSLContext | None) -> None:
-        self.default_port = 443 if tls else 80  # left out of the Host header
-        super().__init__(unquote(url.hostname or ""), url.port or self.default_port)
-        self._wire = wire
-        self._tls = tls
-
-    def connect(self) -> None:
-        self._wire.connect(self.host, self.port, self._tls)
-        self.sock = self._wire
 
 
 class CameraClient:
@@ -56,7 +42,7 @@ class CameraClient:
         self._credentials = credentials
         self._verify_tls = verify_tls
         self._wire = Wire()
-        self._connection: _Connection | None = None
+        self._connection: WireConnection | None = None
         self._origin = ("", "")
         self._reach: int | None = None
 
@@ -144,7 +130,7 @@ class CameraClient:
 
     def _send(
         self,
-        connection: _Connection,
+        connection: WireConnection,
         url: str,
         headers: Mapping[str, str],
         credentials: Credentials | None,
@@ -159,12 +145,13 @@ class CameraClient:
         connection.request("GET", target, headers=all_headers)
         return connection.getresponse()
 
-    def _connection_to(self, url: SplitResult) -> _Connection:
+    def _connection_to(self, url: SplitResult) -> WireConnection:
         origin = (url.scheme, url.netloc)
         if self._connection is None or origin != self._origin:
             self.close()
             tls = _tls_context(self._verify_tls) if url.scheme == "https" else None
-            self._connection, self._origin = _Connection(self._wire, url, tls), origin
+            host = unquote(url.hostname or "")
+            self._connection, self._origin = WireConnection(self._wire, host, url.port, tls), origin
         return self._connection
 
     def _check_reach(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import socket
 import ssl
@@ -138,3 +139,28 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         return self._wire.recv_into(buffer)
+
+
+class WireConnection(http.client.HTTPConnection):
+    """http.client's reading of HTTP, which puts up with much that cameras send, over a `Wire`."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        host: str,
+        port: int | None,
+        tls: ssl.SSLContext | None,
+        *,
+        address: str | None = None,
+    ) -> None:
+        """host: in whose name is asked. address: where that is; default: what the host's name resolves to."""
+        self.default_port = 443 if tls else 80  # left out of the Host header
+        super().__init__(host, port or self.default_port)
+        self._wire = wire
+        self._tls = tls
+        self._address = address or self.host
+
+    def connect(self) -> None:
+        """Connect, for what is requested next."""
+        self._wire.connect(self._address, self.port, self._tls, server_name=self.host)
+        self.sock = self._wire

@@ -1,17 +1,65 @@
-"""How the server talks on the terminal: one line an event, never a secret."""
+"""How the server talks: one line an event, never a secret; on the terminal, and the newest for pages."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
+from dataclasses import dataclass
 
-from stream_server.secrets import RedactingFormatter
+from stream_server.secrets import RedactingFormatter, redact
+
+MAX_CHARACTERS = 4000
+"""Of a line that is kept, with its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """number: 1, 2, 3…; at: seconds since 1970; level: its name in `logging`."""
+
+    number: int
+    at: float
+    level: str
+    text: str
+
+
+class LogTail(logging.Handler):
+    """Keeps the newest lines. Any thread may log, and read."""
+
+    def __init__(self, size: int = 200) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self._count = 0
+        self._lines: deque[LogLine] = deque(maxlen=size)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record; `logging` calls this for one after the other."""
+        try:
+            text = self.format(record)[:MAX_CHARACTERS]
+        except Exception:
+            self.handleError(record)
+            return
+        self._count += 1
+        self._lines.append(LogLine(self._count, record.created, record.levelname, text))
+
+    def lines(self, after: int = 0) -> list[LogLine]:
+        """Return those with a higher number than `after`, the oldest first, with all secrets masked.
+
+        That is done here: some secrets become known after they were logged.
+        """
+        newer = [line for line in tuple(self._lines) if line.number > after]
+        return [LogLine(line.number, line.at, line.level, redact(line.text)) for line in newer]
+
+
+TAIL = LogTail()
+"""Of this process; a process that is forked goes on with a copy."""
 
 
 def set_up(verbose: bool = False) -> None:
-    """Send all log lines to stderr; call it once, in the process's main function."""
+    """Send all log lines to stderr, and keep the newest; call it once, in the process's main function."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler, TAIL], force=True)
     for noisy in ("urllib3", "libav", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timezone
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-import stream_server
-from stream_server.accounts.grants import Access
 from stream_server.analysis import Analysis
 from stream_server.camera import CameraState
 from stream_server.clock import wall_clock
-from stream_server.engine import Engine
 from stream_server.objects import Detection, Track, detection_list, track_list
 from stream_server.pipeline import Pipeline
 
@@ -90,28 +86,6 @@ class Problem(BaseModel):
     detail: str
     field: str | None = Field(None, description="The part of the request that is wrong.")
     limit: int | None = Field(None, description="The limit that was exceeded.")
-
-
-class ServerStatus(BaseModel):
-    """The server and how it is doing."""
-
-    version: str
-    uptime_s: float
-    is_ready: bool = Field(description="Whether every camera shows pictures and the detector works.")
-    access: Access = Field(
-        description="Who gets in: those who have an account; `this machine`: all who ask from it, as long as "
-        "there is no account; `everyone`: all, since the configuration says so."
-    )
-
-    @classmethod
-    def of(cls, engine: Engine) -> ServerStatus:
-        """Return how `engine` is doing now."""
-        return cls(
-            version=stream_server.__version__,
-            uptime_s=round(time.monotonic() - engine.started_at, 1),
-            is_ready=not engine.troubles(),
-            access=engine.accounts.access,
-        )
 
 
 class CameraList(BaseModel):

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
 from stream_server import schemas
-from stream_server.web.current import cameras, engine, pipeline
+from stream_server.web.current import cameras, pipeline
 from stream_server.web.live import DetectionsQuery
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -14,12 +14,6 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), content_type="application/json")
-
-
-@blueprint.get("/status")
-def show_status() -> Response:
-    """Return how the server is doing, and who gets in."""
-    return _json(schemas.ServerStatus.of(engine()))
 
 
 @blueprint.get("/cameras")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from stream_server import schemas
 from stream_server.image_analysis import AnalysisOptions
+from stream_server.status import ServerStatus
 from stream_server.web.detect import DetectAnswer
 from stream_server.web.frames import FramesQuery
 from stream_server.web.history import CameraHistory, HistoryQuery
@@ -16,6 +17,7 @@ from stream_server.web.links import LinkBody, SignedLink
 from stream_server.web.live import DetectionsQuery, LiveQuery
 from stream_server.web.push import PushQuery
 from stream_server.web.settings_api import MERGE_PATCH, CameraBody, Finding, SettingsInfo, TestBody
+from stream_server.web.status import StatusQuery
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.uploads import DetectBody
 from stream_server.web.videos import PIECE, VideoBody, VideoInfo, VideoList, VideoQuery
@@ -54,7 +56,7 @@ def _json(model: type[BaseModel]) -> Content:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "api.show_status": Operation("server", _json(schemas.ServerStatus)),
+    "status.show": Operation("server", _json(ServerStatus), StatusQuery),
     "api.list_cameras": Operation("cameras", _json(schemas.CameraList)),
     "api.show_camera": Operation("cameras", _json(schemas.CameraInfo), errors=(404,)),
     "api.show_detections": Operation("cameras", _json(schemas.DetectionList), DetectionsQuery, errors=(404,)),

@@ -174,6 +174,8 @@
     #isInView = false;
     #width = null;
     #shownAt = 0;
+    #turns = 0; // pictures that came for the canvas
+    #drawn = 0; // the turn of the one on it
     #restart = 0;
     #update = () => this.#play(this.isConnected && this.#isInView && !document.hidden);
     #pause = () => this.#play(false);
@@ -189,7 +191,7 @@
     get server() { return new URL(this.getAttribute("server") ?? home, document.baseURI).href; }
 
     connectedCallback() {
-      this.#image ??= this.querySelector("img") ?? this.#makeImage();
+      this.#image ??= this.querySelector("img, canvas") ?? this.#makeImage();
       document.addEventListener("visibilitychange", this.#update);
       addEventListener("pagehide", this.#pause);
       addEventListener("pageshow", this.#update);
@@ -242,6 +244,7 @@
 
     // Shows a JPEG; resolves when it is there to be seen, so that who sends waits for who shows.
     async show(jpeg, takenAt) {
+      if (this.#image instanceof HTMLCanvasElement) return this.#draw(jpeg, takenAt);
       const url = URL.createObjectURL(jpeg);
       try {
         await this.load(url, takenAt);
@@ -251,8 +254,31 @@
     }
 
     async load(url, takenAt = null) {
+      if (this.#image instanceof HTMLCanvasElement) return this.#draw(await this.#fetch(url), takenAt);
       this.#image.src = url;
       await this.#image.decode(); // rejects for what is no picture, or when another is loaded meanwhile
+      this.#shown(takenAt);
+    }
+
+    async #fetch(url) {
+      const answer = await fetch(url, { cache: "no-store" });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      return answer.blob();
+    }
+
+    // Puts a JPEG onto the canvas, decoded beside the page's thread; one that a newer one overtook is not shown.
+    async #draw(jpeg, takenAt) {
+      const turn = ++this.#turns;
+      const picture = await createImageBitmap(jpeg);
+      if (turn < this.#drawn) return picture.close();
+      this.#drawn = turn;
+      const { width, height } = picture;
+      if (this.#image.width !== width || this.#image.height !== height) Object.assign(this.#image, { width, height });
+      this.#image.getContext("bitmaprenderer").transferFromImageBitmap(picture);
+      this.#shown(takenAt);
+    }
+
+    #shown(takenAt) {
       this.#shownAt = performance.now();
       this.dataset.state = "live";
       this.dispatchEvent(new CustomEvent("picture", { detail: { takenAt } }));
@@ -324,8 +350,8 @@
     const sheet = new CSSStyleSheet(); // unlike a <style> element, no page's security policy forbids it
     sheet.replaceSync(`
       :where(stream-camera) { display: block; position: relative; }
-      :where(stream-camera > img) { display: block; width: 100%; height: auto; object-fit: contain; background: #0e1216; }
-      :where(stream-camera[data-state=lost] > img) { filter: brightness(.35); }
+      :where(stream-camera > :is(img, canvas)) { display: block; width: 100%; height: auto; object-fit: contain; background: #0e1216; }
+      :where(stream-camera[data-state=lost] > :is(img, canvas)) { filter: brightness(.35); }
       :where(stream-camera[data-state=lost])::after { content: "No picture, trying again"; position: absolute; inset: 0;
         display: grid; place-content: center; padding: 1em; text-align: center; color: #fff; text-shadow: 0 0 4px #000, 0 0 2px #000; }
     `);

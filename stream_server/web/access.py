@@ -94,6 +94,7 @@ NEEDS: Mapping[str, Need] = {
     "ustreamer.state": Need.VIEWER,
     "frigate.stream": Need.VIEWER,
     "frigate.latest": Need.VIEWER,
+    "discovery_api.discover": Need.ADMIN,
     "settings_api.show": Need.ADMIN,
     "settings_api.put_camera": Need.ADMIN,
     "settings_api.patch_camera": Need.ADMIN,

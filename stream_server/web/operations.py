@@ -11,6 +11,7 @@ from stream_server import schemas
 from stream_server.image_analysis import AnalysisOptions
 from stream_server.status import ServerStatus
 from stream_server.web.detect import DetectAnswer
+from stream_server.web.discovery_api import Discovered, DiscoveryBody
 from stream_server.web.frames import FramesQuery
 from stream_server.web.history import CameraHistory, HistoryQuery
 from stream_server.web.links import LinkBody, SignedLink
@@ -111,6 +112,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "videos.events": Operation("videos", {"text/event-stream": None}, errors=(404, 501, 503)),
     "videos.result": Operation("videos", FILES, errors=(404, 409, 416, 503), others={206: FILES}),
     "videos.result_file": Operation("videos", FILES, errors=(404, 409, 416, 503), others={206: FILES}),
+    "discovery_api.discover": Operation(
+        "settings",
+        _json(Discovered),
+        body=_json(DiscoveryBody),
+        errors=(413, 415, 422, 503),
+    ),
     "settings_api.show": Operation("settings", _json(SettingsInfo)),
     "settings_api.put_camera": Operation(
         "settings",

@@ -1,17 +1,27 @@
-// Asks an address for JSON again and again while the page is visible; the next question waits for the answer.
+const WITHIN_MS = 10000;
+
+// Asks an address, or what a function names, for JSON again and again while the page is visible; the next question
+// waits for the answer. What fails gets an error that has the status of the answer, if there was one.
 export function poll(url, everyMs, show, failed) {
+  let isAsking = false;
+  let timer;
+
   async function ask() {
-    if (!document.hidden) {
-      try {
-        const answer = await fetch(url);
-        if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-        show(await answer.json());
-      } catch (error) {
-        failed(error);
-      }
+    if (isAsking || document.hidden) return; // when it is shown again, it is asked at once
+    isAsking = true;
+    clearTimeout(timer);
+    try {
+      const answer = await fetch(typeof url === "function" ? url() : url, { signal: AbortSignal.timeout(WITHIN_MS) });
+      if (!answer.ok) throw Object.assign(new Error(`the server answered ${answer.status}`), { status: answer.status });
+      show(await answer.json());
+    } catch (error) {
+      failed(error);
     }
-    setTimeout(ask, everyMs);
+    isAsking = false;
+    timer = setTimeout(ask, everyMs);
   }
+
+  document.addEventListener("visibilitychange", ask);
   ask();
 }
 

@@ -1,0 +1,57 @@
+import { milliseconds, number } from "./status-format.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 10;
+const HEIGHT = 28;
+const MEANING = {
+  capture: "from arrival to being taken up",
+  turn: "waiting for a detector",
+  decode: "JPEG to pixels",
+  detect: "at the detector",
+  draw: "boxes and labels",
+  encode: "pixels to JPEG",
+  send: "until all viewers have it",
+};
+const ORDER = Object.keys(MEANING);
+const charts = new Map();
+
+function makeChart(bars) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${WIDTH * bars} ${HEIGHT}`);
+  svg.setAttribute("role", "img");
+  svg.classList.add("spread");
+  for (let index = 0; index < bars; index += 1) {
+    const bar = document.createElementNS(SVG, "rect");
+    bar.setAttribute("x", WIDTH * index + 1);
+    bar.setAttribute("width", WIDTH - 2);
+    svg.append(bar);
+  }
+  return svg;
+}
+
+// Draws how many frames took how long, the quick ones left; each bar stands for a bucket of the histogram.
+function chart({ stage, counts, p50_ms, p99_ms }) {
+  if (!charts.has(stage)) charts.set(stage, makeChart(counts.length));
+  const svg = charts.get(stage);
+  const most = Math.max(...counts);
+  for (const [index, bar] of [...svg.children].entries()) {
+    const share = most ? counts[index] / most : 0;
+    const height = share ? Math.max(2, share * HEIGHT) : 1;
+    bar.setAttribute("y", HEIGHT - height);
+    bar.setAttribute("height", height);
+  }
+  const text = most ? `half within ${milliseconds(p50_ms)}, 99 % within ${milliseconds(p99_ms)}` : "no frames";
+  svg.setAttribute("aria-label", text);
+  return svg;
+}
+
+const name = (stage) => `${stage[0].toUpperCase()}${stage.slice(1)}: ${MEANING[stage]}`;
+
+// Returns the rows of the table of stages, in the order in which frames pass them.
+export function stageRows(stages) {
+  const sorted = stages.toSorted((a, b) => ORDER.indexOf(a.stage) - ORDER.indexOf(b.stage));
+  return sorted.map((each) => ({
+    key: each.stage,
+    cells: [name(each.stage), number(each.frames), milliseconds(each.p50_ms), milliseconds(each.p99_ms), chart(each)],
+  }));
+}

@@ -100,6 +100,8 @@ NEEDS: Mapping[str, Need] = {
     "settings_api.patch_camera": Need.ADMIN,
     "settings_api.delete_camera": Need.ADMIN,
     "settings_api.test": Need.ADMIN,
+    "settings.page": Need.ADMIN,
+    "regions.page": Need.ADMIN,
     "metrics.metrics": Need.ALL_CAMERAS,
     "openapi.document": Need.VIEWER,
     "openapi.docs": Need.VIEWER,

@@ -54,9 +54,11 @@ def log_out() -> Response:
     return response
 
 
-def visitor() -> dict[str, str]:
-    """Return who is logged in, for the head of each page; empty for who has no session."""
-    return {"visitor": grant().name if grant().key.startswith("session:") else ""}
+def visitor() -> dict[str, str | bool]:
+    """Return who is logged in, for the head of each page, empty for who has no session; and who may set."""
+    who = grant()
+    may_set = who.role == "admin" and who.cameras is None
+    return {"visitor": who.name if who.key.startswith("session:") else "", "may_set": may_set}
 
 
 def _target() -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
@@ -22,6 +22,7 @@ import stream_server
 from stream_server import schemas
 from stream_server.web.access import NEEDS, Need
 from stream_server.web.operations import JPEG, MJPEG, OPERATIONS, PROBLEM, Content, Operation
+from stream_server.web.prose import inline
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -99,9 +100,7 @@ def _prose(text: str) -> Markup:
         if paragraph.startswith("    "):
             shown += Markup("<pre><code>{}</code></pre>").format(inspect.cleandoc(paragraph))
             continue
-        parts = enumerate(" ".join(paragraph.split()).split("`"))
-        words = (Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in parts)
-        shown += Markup("<p>{}</p>").format(Markup().join(words))
+        shown += Markup("<p>{}</p>").format(inline(paragraph))
     return shown
 
 

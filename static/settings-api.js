@@ -1,0 +1,70 @@
+// The settings of the server, as its API has them. What it refuses is thrown, in words.
+
+const ANSWERS_WITHIN_MS = 60000;
+
+// lines: [{key, text}], one for each setting that is wrong, by its key as in the file; empty where it is about another thing.
+export class Refusal extends Error {
+  constructor(text, status = 0, lines = []) {
+    super(text);
+    this.status = status;
+    this.lines = lines;
+  }
+}
+
+// Returns the answer of an address, null where it has no body. Throws a Refusal.
+export async function ask(url, method = "GET", body = undefined) {
+  let answer;
+  try {
+    answer = await fetch(url, {
+      method,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": typeOf(method) }) },
+      signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
+    });
+  } catch (error) {
+    throw new Refusal(error.name === "TimeoutError" ? "The server took too long to answer." : "The server does not answer.");
+  }
+  if (!answer.ok) throw await refusal(answer);
+  return answer.status === 204 ? null : answer.json();
+}
+
+const typeOf = (method) => (method === "PATCH" ? "application/merge-patch+json" : "application/json");
+
+async function refusal(answer) {
+  const { title, detail = "" } = await answer.json().catch(() => ({})); // a proxy's own answer is no JSON
+  if (answer.status === 401) return new Refusal("Your login has ended. Load the page again to log in.", 401);
+  const text = detail || `The server answered “${title ?? (answer.statusText || answer.status)}”.`;
+  return new Refusal(text, answer.status, detail.split("\n").flatMap(keyed));
+}
+
+// Takes "cameras.front.stream.fps: got 0, expected 1 to 120" apart; the file's name may come first.
+function keyed(line) {
+  const found = /(?:^|: )cameras\.[\w-]+(?:\.(?<key>[\w.-]+))?: (?<text>.*)$/.exec(line);
+  return found ? [{ key: found.groups.key ?? "", text: found.groups.text }] : [];
+}
+
+// Asks an address again and again while the page is visible. What came of a question from before refresh() is not shown.
+export function watch(url, everyMs, show, failed) {
+  let timer = 0;
+  let newest = 0;
+
+  async function refresh() {
+    const number = ++newest;
+    clearTimeout(timer);
+    let outcome;
+    try {
+      const answer = await ask(url);
+      outcome = () => show(answer);
+    } catch (refusal) {
+      outcome = () => failed(refusal);
+    }
+    if (number !== newest) return;
+    outcome();
+    timer = setTimeout(next, everyMs);
+  }
+
+  const next = () => { if (!document.hidden) refresh(); };
+  document.addEventListener("visibilitychange", next);
+  refresh();
+  return refresh;
+}

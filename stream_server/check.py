@@ -79,12 +79,14 @@ def _check_classes(key: str, classes: tuple[str, ...] | None, labels: Mapping[in
 
 def check_camera(config: CameraConfig) -> CameraReport:
     """Open a camera, look at its pictures for a second, and report."""
+    if not config.enabled:
+        return CameraReport(True, "is not enabled")
     if config.url.kind == "push":
         return CameraReport(True, "waits for pictures to be sent")
     source = open_source(config)
     try:
         source.open()
-        picture, fps = _measure(source.read, config.read_timeout_s)
+        picture, fps = measure(source.read, config.read_timeout_s)
     except SourceError as exc:
         return CameraReport(False, exc.reason)
     finally:
@@ -94,7 +96,7 @@ def check_camera(config: CameraConfig) -> CameraReport:
     return CameraReport(True, f"{width}x{height}{rate}, {source.description}")
 
 
-def _measure(read: Callable[[], Picture | None], timeout_s: float) -> tuple[Picture, float]:
+def measure(read: Callable[[], Picture | None], timeout_s: float) -> tuple[Picture, float]:
     """Return the first picture and the rate of those that follow, 0.0 when none does within a second."""
     first = _first_picture(read, timeout_s)
     started, count = time.monotonic(), 0

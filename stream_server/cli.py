@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import SecretStr
 
 import stream_server
 from detector.errors import DetectorError
 from stream_server.accounts.command import token, user
 from stream_server.accounts.link_command import urls
 from stream_server.check import check_camera, check_detector
-from stream_server.config import CameraConfig, Config, DetectorConfig, database_of
+from stream_server.config import Config, DetectorConfig
 from stream_server.errors import ConfigError, ImageError, StreamServerError
 from stream_server.models.command import models
 from stream_server.secrets import redact
+from stream_server.settings.origin import Origin
 from stream_server.video.command import annotate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -81,7 +81,7 @@ def _config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _load_config(
+def _origin(
     *,
     config_file: Path | None,
     sources: tuple[str, ...],
@@ -89,8 +89,9 @@ def _load_config(
     password_env: str | None,
     overrides: tuple[str, ...],
     model: str | None,
-) -> Config:
-    """Return the configuration of file and options; options win over the file."""
+    shows_something: bool = False,
+) -> Origin:
+    """Return where the configuration comes from: file and options; options win over the file."""
     sections: dict[str, object] = {}
     if sources:
         names = ["camera"] if len(sources) == 1 else [f"camera-{n}" for n in range(1, len(sources) + 1)]
@@ -98,9 +99,7 @@ def _load_config(
             name: _camera(source, username, password_env) for name, source in zip(names, sources, strict=True)
         }
     extra = (f"detector.model={model}",) if model else ()
-    config = Config.load(config_file, (*overrides, *extra), **sections)
-    auth = config.auth.model_copy(update={"database": SecretStr(database_of(config, config_file))})
-    return config.model_copy(update={"auth": auth})
+    return Origin(config_file, sections, (*overrides, *extra), shows_something)
 
 
 def _camera(source: str, username: str | None, password_env: str | None) -> dict[str, object]:
@@ -130,27 +129,15 @@ def run(
     extra = tuple(
         f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None
     )
-    config = _with_a_camera(_load_config(overrides=(*overrides, *extra), **options))
-    logs.set_up(verbose)
-    check_detector(config)
-    serve.serve(config, verbose=verbose)
-
-
-def _with_a_camera(config: Config) -> Config:
-    """Return `config` with the first webcam, else the demo, where it names no camera."""
-    if config.cameras:
-        return config
-    from stream_server.sources.webcam import find_webcams  # noqa: PLC0415
-
-    webcams = find_webcams()
-    if webcams:
-        camera = {"webcam": CameraConfig(source=webcams[0].path)}
-    else:
+    origin = _origin(overrides=(*overrides, *extra), shows_something=True, **options)
+    reading = origin.read()
+    if not reading.cameras and "demo" in reading.config.cameras:
         click.echo(
             "No webcam found; showing the demo. Try --source rtsp://…, http://… or a video file.", err=True
         )
-        camera = {"demo": CameraConfig(source="demo:")}
-    return config.model_copy(update={"cameras": camera})
+    logs.set_up(verbose)
+    check_detector(reading.config)
+    serve.serve(reading.config, origin, reading, verbose=verbose)
 
 
 @command.command(short_help="Try the configuration, the model and each camera.")
@@ -161,7 +148,7 @@ def check(**options: Any) -> None:
 
     Exit code 0: all is well. 1: a camera cannot be read. 2: the configuration or the model is wrong.
     """
-    config = _load_config(**options)
+    config = _origin(**options).read().config
     labels = check_detector(config)
     for name, words in labels.items():
         click.echo(f"detector: {name}, {len(words)} classes")

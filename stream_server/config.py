@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,6 +26,7 @@ from detector.labels.files import BUILT_IN
 from detector.model_file import Channels, HeadName, ModelFile, Resize
 from stream_server import secrets
 from stream_server.addresses import Host, HostOrNetwork, Network, Origin, PublicURL
+from stream_server.config_text import compose, read_yaml
 from stream_server.errors import ConfigError
 from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
@@ -614,10 +614,7 @@ class Config(_Model):
 
         Raises ConfigError naming file, key, value and what would be right.
         """
-        data = _read_yaml(path) if path else {}
-        data.update(sections)
-        for override in overrides:
-            _apply_override(data, override)
+        data = compose(read_yaml(path) if path else {}, sections, overrides)
         folder = path.absolute().parent if path else Path()
         return cls.parse(data, where=str(path) if path else None, folder=folder)
 
@@ -658,73 +655,6 @@ class Config(_Model):
                     "give them names in detector.models"
                 )
         return list(files.values())
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice; plain YAML silently keeps the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_YAML_HINTS = dict.fromkeys(
-    ("mapping values are not allowed here", "expected ',' or '}', but got ':'"),
-    "; text with a colon, such as 'demo:', needs quotes",
-)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a SafeLoader
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not a text file in UTF-8") from None
-    except yaml.MarkedYAMLError as exc:
-        at = f":{exc.problem_mark.line + 1}:{exc.problem_mark.column + 1}" if exc.problem_mark else ""
-        hint = _YAML_HINTS.get(str(exc.problem), "")
-        raise ConfigError(f"{path}{at}: is not valid YAML: {exc.problem}{hint}") from None
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: is not valid YAML: {exc}") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(
-            f"{path}: expected the sections server, auth, api, detector, videos and cameras, "
-            f"got {type(data).__name__}"
-        )
-    return data
-
-
-def _apply_override(data: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set {override}: expected KEY.PATH=VALUE, e.g. cameras.front.stream.fps=10")
-    value = _read_value(text)
-    *parents, last = path.split(".")
-    for key in parents:
-        data = data.setdefault(key, {})
-        if not isinstance(data, dict):
-            raise ConfigError(f"--set {override}: {key} is not a section")
-    data[last] = value
-
-
-def _read_value(text: str) -> object:
-    """Return what `text` is in YAML, where people mean YAML: neither `demo:` nor `*` in an address is any."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    is_section = isinstance(value, dict) and not text.lstrip().startswith("{")
-    return text if is_section else value
 
 
 _SECRET_KEYS = frozenset({"password", "username", "database"})
@@ -783,13 +713,8 @@ def value_range(model: type[BaseModel], name: str) -> str:
     low = bounds.get("ge", f"more than {bounds['gt']}" if "gt" in bounds else None)
     high = bounds.get("le", bounds.get("lt"))
     if low is None or high is None:
-        return (
-            f"at least {low}"
-            if high is None and low is not None
-            else f"at most {high}"
-            if high is not None
-            else ""
-        )
+        only_low = f"at least {low}" if "ge" in bounds else str(low or "")
+        return only_low if high is None else f"at most {high}"
     return f"{low} to {high}" if "ge" in bounds else f"{low}, up to {high}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 
+from detector.errors import ModelError
 from detector.gpus import gpus_for
 from detector.messages import DetectOptions
 from detector.model_file import ModelFile
@@ -114,12 +115,17 @@ class Engine:
             check_detector(config)
             return
         for name, camera in config.enabled_cameras.items():
-            if camera.detect.enabled and config.detector.file(camera.detect.model) not in self._models:
-                raise ConfigError(
-                    f"cameras.{name}.detect.model: got {camera.detect.model!r}, which was not loaded at the "
-                    "start; restart the server to use it"
-                )
+            if camera.detect.enabled:
+                self._check_model(config, f"cameras.{name}.detect.model", camera.detect.model)
         check_classes(config, {model.name: self.pool.labels_of(model.name) for model in self._models})
+
+    def _check_model(self, config: Config, key: str, name: str | None) -> None:
+        try:
+            is_loaded = config.detector.file(name) in self._models
+        except ModelError as exc:
+            raise ConfigError(f"{key}: {exc}") from None
+        if not is_loaded:
+            raise ConfigError(f"{key}: got {name!r}, which was not loaded at the start; restart to use it")
 
     def apply(self, config: Config) -> None:
         """Run the cameras of `config`, which `check` found right, and no others.

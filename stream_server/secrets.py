@@ -78,6 +78,35 @@ def public_address(address: str) -> str:
     return redact(_URL_CREDENTIALS.sub("", address))
 
 
+def mask_address(address: str) -> str:
+    """Return a camera's address with MASK for its password and secret-looking parameters, all else kept."""
+    address = _URL_CREDENTIALS.sub(lambda found: f"{found[0].partition(':')[0]}:{MASK}@", address)
+    return _SECRET_PARAMETER.sub(rf"\g<name>={MASK}", address)
+
+
+def unmask_address(address: str, stored: str) -> str:
+    """Return `address` with what stands in `stored` for each MASK. Raises ValueError where nothing does."""
+    passwords = [found[0].partition(":")[2] for found in _URL_CREDENTIALS.finditer(stored)]
+    parameters = {found["name"]: found["value"] for found in _SECRET_PARAMETER.finditer(stored)}
+
+    def credentials(found: re.Match[str]) -> str:
+        username, _, password = found[0].partition(":")
+        if password != f"{MASK}@":
+            return found[0]
+        if not passwords:
+            raise ValueError("no password is stored that *** could stand for")
+        return f"{username}:{passwords[0]}"
+
+    def parameter(found: re.Match[str]) -> str:
+        if found["value"] != MASK:
+            return found[0]
+        if found["name"] not in parameters:
+            raise ValueError(f"no {found['name']} is stored that *** could stand for")
+        return f"{found['name']}={parameters[found['name']]}"
+
+    return _SECRET_PARAMETER.sub(parameter, _URL_CREDENTIALS.sub(credentials, address))
+
+
 def redact(text: str) -> str:
     """Return `text` with secrets masked: registered ones, and in URLs whatever looks like one."""
     text = _URL_CREDENTIALS.sub(f"{MASK}@", _registry.mask(text))

@@ -26,6 +26,9 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.reception import PatientWorker, limit_waits
+from stream_server.settings.live import LiveSettings
+from stream_server.settings.origin import Origin, Reading
+from stream_server.settings.watch import Watch
 from stream_server.web.app import create_app
 
 log = logging.getLogger(__name__)
@@ -35,14 +38,18 @@ FIRST_FRAME_WITHIN_S = 15.0
 POLL_S = 0.05
 
 
-def serve(config: Config, *, verbose: bool = False) -> None:
+def serve(
+    config: Config, origin: Origin | None = None, reading: Reading | None = None, *, verbose: bool = False
+) -> None:
     """Serve until SIGTERM or Ctrl-C; ends the process with exit code 0.
+
+    origin, reading: where `config` comes from, so that cameras can be changed meanwhile.
 
     Raises ConfigError when the address cannot be listened on, or anybody could reach it who has no account.
     """
     listener = _listen(config.server.host, config.server.port)
     _check_access(config)
-    _Arbiter(_Application(config, listener, verbose)).run()
+    _Arbiter(_Application(config, origin, reading, listener, verbose)).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -79,8 +86,17 @@ def _check_access(config: Config) -> None:
 class _Application(BaseApplication):  # type: ignore[misc]
     """Tells gunicorn what to run and how."""
 
-    def __init__(self, config: Config, listener: socket.socket, verbose: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        origin: Origin | None,
+        reading: Reading | None,
+        listener: socket.socket,
+        verbose: bool,
+    ) -> None:
         self._config = config
+        self._origin = origin
+        self._reading = reading
         self._address = listener.getsockname()[:2]
         self._listener_fd = listener.detach()  # gunicorn makes its own socket of it, and closes it
         self._verbose = verbose
@@ -115,12 +131,14 @@ class _Application(BaseApplication):  # type: ignore[misc]
         """Start the engine and return the application; called in the web worker."""
         engine = Engine(self._config)
         engine.start()
-        _Worker.engine = engine
+        settings = LiveSettings(engine, self._origin, self._reading)
+        _Worker.engine, _Worker.watch = engine, Watch(settings)
+        _Worker.watch.start()
         threading.Thread(
             target=_announce, args=(engine, *self._address), name="announce", daemon=True
         ).start()
-        app = create_app(engine)
-        gc.freeze()  # what is loaded by now stays: to look through it for garbage takes 60 ms, all threads wait
+        app = create_app(engine, settings)
+        gc.freeze()  # what is loaded by now stays; to look through it takes 60 ms, while all threads wait
         return app
 
 
@@ -148,16 +166,30 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
         """Keep the one web worker."""
 
     def handle_hup(self) -> None:
-        """Say how a changed configuration takes effect."""
-        log.warning("the configuration is read at the start; restart to use a changed one")
+        """Have the web worker read the configuration again."""
+        self.kill_workers(signal.SIGHUP)
 
-    handle_usr2 = handle_hup
+    def handle_usr2(self) -> None:
+        """Refuse a second arbiter."""
+        log.warning("restart the server for a new version; SIGHUP reads the configuration again")
 
 
 class _Worker(PatientWorker):
     """The web worker, ending streams before it waits for connections to finish."""
 
     engine: Engine | None = None
+    watch: Watch | None = None
+
+    def init_signals(self) -> None:
+        """Take SIGHUP too, which would end the process."""
+        super().init_signals()
+        signal.signal(signal.SIGHUP, self.handle_hup)
+        signal.siginterrupt(signal.SIGHUP, False)
+
+    def handle_hup(self, sig: int, frame: FrameType | None) -> None:
+        """Have the configuration read again; one that is not running yet has just read it."""
+        if self.watch:
+            self.watch.ask()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop accepting, and end the streams so that their connections finish by themselves."""
@@ -182,6 +214,8 @@ class _Worker(PatientWorker):
         try:
             super().run()
         finally:
+            if self.watch:
+                self.watch.close()
             if self.engine:
                 self.engine.close()
 
@@ -214,8 +248,9 @@ def _announce(engine: Engine, host: str, port: int) -> None:
         name = "localhost"
     url = f"http://{name}:{port}/"
     until = time.monotonic() + FIRST_FRAME_WITHIN_S
-    cameras = [pipeline.camera for pipeline in engine.pipelines.values()]
-    while cameras and time.monotonic() < until:
+    while (
+        cameras := [pipeline.camera for pipeline in engine.pipelines.values()]
+    ) and time.monotonic() < until:
         if any(camera.is_online for camera in cameras):
             log.info("Watch at %s", url)
             return

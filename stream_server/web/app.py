@@ -35,6 +35,7 @@ from stream_server.errors import (
     VideoTooLarge,
 )
 from stream_server.fetching import FetchTimeout
+from stream_server.settings.live import LiveSettings
 from stream_server.web import (
     access,
     api,
@@ -67,7 +68,7 @@ from stream_server.web import (
     vision,
     wall,
 )
-from stream_server.web.current import KEY
+from stream_server.web.current import KEY, SETTINGS
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
     ImageError: ImageError.status,
@@ -109,13 +110,17 @@ TLS_FOR_S = 30 * 86400
 """For so long browsers come back by https alone; it holds for all ports of the host, so no longer."""
 
 
-def create_app(engine: Engine) -> Flask:
-    """Return the WSGI application around a started engine; the caller closes the engine."""
+def create_app(engine: Engine, settings: LiveSettings | None = None) -> Flask:
+    """Return the WSGI application around a started engine; the caller closes the engine.
+
+    settings: what the engine runs by; default: settings that nobody can change.
+    """
     root = _resources()
     app = Flask("stream_server", template_folder=str(root / "templates"), static_folder=str(root / "static"))
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
+    app.extensions[SETTINGS] = settings or LiveSettings(engine)
     for module in (
         login,
         pages,

@@ -9,13 +9,20 @@ from flask import abort, current_app, g, url_for
 from stream_server.accounts.grants import NOBODY, Grant, Lease
 from stream_server.engine import Engine
 from stream_server.pipeline import Pipeline
+from stream_server.settings.live import LiveSettings
 
 KEY = "stream_server"
+SETTINGS = "stream_server.settings"
 
 
 def engine() -> Engine:
     """Return the engine behind the current application."""
     return cast(Engine, current_app.extensions[KEY])
+
+
+def settings() -> LiveSettings:
+    """Return what the current application's engine runs by."""
+    return cast(LiveSettings, current_app.extensions[SETTINGS])
 
 
 def grant() -> Grant:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
 
-from flask import Blueprint, Response, abort
-from pydantic import BaseModel, Field, RootModel
+from flask import Blueprint, Response, abort, json, request
+from pydantic import BaseModel, Field, RootModel, ValidationError
+
+from stream_server.config import SourceConfig, explain_errors
+from stream_server.errors import ConfigError
+from stream_server.settings.masking import unmasked
+from stream_server.settings.probe import Probe
+from stream_server.web.current import settings
+from stream_server.web.uploads import bounded_body, parse_json
 
 blueprint = Blueprint("settings_api", __name__, url_prefix="/api/v1/settings")
 
 MERGE_PATCH = "application/merge-patch+json"
+MAX_BYTES = 64 * 1024
+
+Body = TypeVar("Body", bound=BaseModel)
+
+_probe = Probe()
 
 CameraSection = Annotated[
     dict[str, Any], Field(description="The keys of a camera, as in the configuration file.")
@@ -55,28 +68,68 @@ class SettingsInfo(BaseModel):
 @blueprint.get("")
 def show() -> Response:
     """Return the cameras as they are configured, with secrets masked."""
-    abort(503, "not yet")
+    shown = settings().show()
+    return _json(
+        SettingsInfo(
+            file=shown.file,
+            is_writable=shown.why_read_only is None,
+            reason=shown.why_read_only,
+            error=shown.error,
+            needs_restart=shown.needs_restart,
+            cameras=shown.cameras,
+            fixed=shown.fixed,
+        )
+    )
 
 
 @blueprint.put("/cameras/<camera>")
 def put_camera(camera: str) -> Response:
     """Add a camera, or replace all of its settings; it is written to the file and takes effect at once."""
-    abort(503, "not yet")
+    is_new = settings().put(camera, _body(CameraBody).root)
+    response = _section(camera)
+    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    return response
 
 
 @blueprint.patch("/cameras/<camera>")
 def patch_camera(camera: str) -> Response:
     """Change some settings of a camera by a JSON merge patch (RFC 7396); null takes a key away."""
-    abort(503, "not yet")
+    settings().patch(camera, _body(CameraBody).root)
+    return _section(camera)
 
 
 @blueprint.delete("/cameras/<camera>")
 def delete_camera(camera: str) -> Response:
     """Remove a camera; its streams end."""
-    abort(503, "not yet")
+    settings().remove(camera)
+    return Response(status=HTTPStatus.NO_CONTENT)
 
 
 @blueprint.post("/test")
 def test() -> Response:
     """Open a camera, look at its pictures for a second, and say what they are like, or what is wrong."""
-    abort(503, "not yet")
+    section = _body(TestBody).model_dump()
+    stored = settings().stored(section.pop("name") or "")
+    keys = SourceConfig.model_fields.keys()
+    asked = {key: value for key, value in unmasked(section, stored).items() if key in keys}
+    try:
+        config = SourceConfig.model_validate(asked)
+    except ValidationError as exc:
+        raise ConfigError("\n".join(explain_errors(exc, SourceConfig))) from None
+    return _json(Finding.model_validate(_probe.look_at(config), from_attributes=True))
+
+
+def _section(camera: str) -> Response:
+    return Response(json.dumps(settings().section(camera)), content_type="application/json")
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), content_type="application/json")
+
+
+def _body(model: type[Body]) -> Body:
+    """Return what the current request says; answers 415 to what is no JSON."""
+    if request.mimetype not in ("application/json", MERGE_PATCH):
+        abort(415, "expected Content-Type: application/json")
+    with bounded_body(MAX_BYTES):
+        return parse_json(model, request.get_data(cache=False))

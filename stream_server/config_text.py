@@ -1,0 +1,104 @@
+"""What is written of a configuration, in YAML and on the command line, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stream_server.errors import ConfigError
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice; plain YAML silently keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_YAML_HINTS = dict.fromkeys(
+    ("mapping values are not allowed here", "expected ',' or '}', but got ':'"),
+    "; text with a colon, such as 'demo:', needs quotes",
+)
+
+
+def read_text(path: Path) -> str:
+    """Return what is in a file, its ends of lines as they are. Raises ConfigError."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not a text file in UTF-8") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the sections of a file. Raises ConfigError."""
+    return parse_yaml(read_text(path), str(path))
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """Return the sections that `text` holds. Raises ConfigError, in which `where` names its origin."""
+    try:
+        data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as exc:
+        at = f":{exc.problem_mark.line + 1}:{exc.problem_mark.column + 1}" if exc.problem_mark else ""
+        hint = _YAML_HINTS.get(str(exc.problem), "")
+        raise ConfigError(f"{where}{at}: is not valid YAML: {exc.problem}{hint}") from None
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{where}: is not valid YAML: {exc}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{where}: expected the sections server, auth, api, detector, videos and cameras, "
+            f"got {type(data).__name__}"
+        )
+    return data
+
+
+def compose(
+    data: Mapping[str, Any], sections: Mapping[str, object], overrides: Iterable[str]
+) -> dict[str, Any]:
+    """Return `data` with whole sections replaced, and changed by `key.path=value` overrides.
+
+    Raises ConfigError for an override that is none.
+    """
+    composed = deepcopy({**data, **sections})
+    for override in overrides:
+        _apply_override(composed, override)
+    return composed
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}: expected KEY.PATH=VALUE, e.g. cameras.front.stream.fps=10")
+    value = _read_value(text)
+    *parents, last = path.split(".")
+    for key in parents:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override}: {key} is not a section")
+    data[last] = value
+
+
+def _read_value(text: str) -> object:
+    """Return what `text` is in YAML, where people mean YAML: neither `demo:` nor `*` in an address is any."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    is_section = isinstance(value, dict) and not text.lstrip().startswith("{")
+    return text if is_section else value

@@ -1,0 +1,77 @@
+"""Notices that the configuration file was changed by hand, or that somebody asks to read it again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Literal
+
+from stream_server.settings.live import LiveSettings
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+SETTLE_S = 0.3
+"""A file that changed is taken once it stays the same for so long: until then somebody writes it."""
+CLOSE_WITHIN_S = 3.0
+
+
+class Watch:
+    """A thread that looks at the file's content, not its dates, which network file systems round."""
+
+    def __init__(self, settings: LiveSettings) -> None:
+        """Prepare; `start` begins."""
+        self._settings = settings
+        # Put to by a signal handler, which may interrupt anything, itself too: no other queue allows that.
+        self._asked: SimpleQueue[Literal["reload", "end"]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="settings", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; may be called twice and from any thread."""
+        self._asked.put("end")
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_WITHIN_S)
+
+    def ask(self) -> None:
+        """Have all read again soon; signal handlers may call this."""
+        self._asked.put("reload")
+
+    def _run(self) -> None:
+        changed: str | None = None
+        while True:
+            try:
+                asked = self._asked.get(timeout=LOOK_EVERY_S if changed is None else SETTLE_S)
+            except Empty:
+                asked = None
+            if asked == "end":
+                return
+            try:
+                changed = self._look(changed, is_asked=asked is not None)
+            except Exception:
+                log.exception("the configuration could not be read again")
+
+    def _look(self, changed: str | None, *, is_asked: bool) -> str | None:
+        """Take what there is; return what is new but may be half of what comes."""
+        if is_asked:
+            self._settings.reload()
+            return None
+        news = self._settings.has_news()
+        if news is not None and news == changed:
+            self._settings.take(news)
+            return None
+        return news

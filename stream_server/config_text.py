@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -33,6 +34,16 @@ _YAML_HINTS = dict.fromkeys(
 )
 
 
+_TAG_OR_ALIAS = re.compile(r"\b(tag|alias) '.*'")
+
+
+def _explain(problem: str) -> str:
+    """Return what PyYAML found wrong, with a hint; a password without quotes is not repeated."""
+    said = _TAG_OR_ALIAS.sub(r"\1", problem)
+    hint = "; text that begins with ! or *, as passwords do, needs quotes" if said != problem else ""
+    return said + (hint or _YAML_HINTS.get(problem, ""))
+
+
 def read_text(path: Path) -> str:
     """Return what is in a file, its ends of lines as they are. Raises ConfigError."""
     try:
@@ -54,8 +65,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as exc:
         at = f":{exc.problem_mark.line + 1}:{exc.problem_mark.column + 1}" if exc.problem_mark else ""
-        hint = _YAML_HINTS.get(str(exc.problem), "")
-        raise ConfigError(f"{where}{at}: is not valid YAML: {exc.problem}{hint}") from None
+        raise ConfigError(f"{where}{at}: is not valid YAML: {_explain(str(exc.problem))}") from None
     except yaml.YAMLError as exc:
         raise ConfigError(f"{where}: is not valid YAML: {exc}") from None
     if data is None:

@@ -142,30 +142,31 @@ class Engine:
                 if self.pool:
                     self.pool.start()
             old_inboxes, self.inboxes = self.inboxes, self._inboxes_for(cameras, self.inboxes)
-            pipelines = {name: self._settle(name, camera) for name, camera in cameras.items()}
-            self.config, self.pipelines = config, pipelines  # others read them at any time: never changed
-            for name in old_inboxes.keys() - self.inboxes.keys():
-                old_inboxes[name].end()
+            pipelines = {
+                name: before.get(name) or self._make_pipeline(name, camera)
+                for name, camera in cameras.items()
+            }
             removed = [before[name] for name in before.keys() - pipelines.keys()]
-            for pipeline in removed:
+            for pipeline in removed:  # first: a camera that was renamed lets go of its device
                 pipeline.stop()
                 self.telemetry.forget(pipeline.name)
+            for name in old_inboxes.keys() - self.inboxes.keys():
+                old_inboxes[name].end()
+            for name, camera in cameras.items():
+                if name not in before:
+                    pipelines[name].start()
+                elif before[name].config != camera:
+                    self._reconfigure(before[name], camera)
+            self.config, self.pipelines = config, pipelines  # others read them at any time: never changed
         _join(removed)
 
-    def _settle(self, name: str, camera: CameraConfig) -> Pipeline:
-        """Return the pipeline of a camera, made, changed or left as it is."""
-        pipeline = self.pipelines.get(name)
-        if pipeline is None:
-            pipeline = self._make_pipeline(name, camera)
-            pipeline.start()
-        elif pipeline.config != camera:
-            pipeline.reconfigure(
-                camera,
-                pool=self.pool,
-                options=self._detect_options(camera),
-                model=self._model_name(camera),
-            )
-        return pipeline
+    def _reconfigure(self, pipeline: Pipeline, camera: CameraConfig) -> None:
+        pipeline.reconfigure(
+            camera,
+            pool=self.pool,
+            options=self._detect_options(camera),
+            model=self._model_name(camera),
+        )
 
     def _make_pipeline(self, name: str, camera: CameraConfig) -> Pipeline:
         return Pipeline(

@@ -25,6 +25,8 @@ class ConfigFile:
     @property
     def why_read_only(self) -> str | None:
         """Why it cannot be written, None where it can."""
+        if not self.path.exists():
+            return f"{self.path} is not there any more"
         return None if os.access(self.path, os.W_OK) else f"{self.path} is read-only"
 
     def read(self) -> str:

@@ -91,9 +91,8 @@ class LiveSettings:
 
         Raises ConfigError, SettingsConflict.
         """
-        made = name not in self._reading.cameras
-        self._change(name, lambda stored: unmasked(section, stored or {}, f"cameras.{name}."))
-        return made
+        before = self._change(name, lambda stored: unmasked(section, stored or {}, f"cameras.{name}."))
+        return before is None
 
     def patch(self, name: str, patch: Section) -> None:
         """Change a camera's section by a JSON merge patch (RFC 7396).
@@ -128,18 +127,20 @@ class LiveSettings:
         """Return a camera's section with its secrets, an empty one where there is none."""
         return self._reading.cameras.get(name, {})
 
-    def _change(self, name: str, change: Change) -> None:
+    def _change(self, name: str, change: Change) -> Section | None:
+        """Change a camera in the file and then in the engine; return its section as it was."""
         with self._changing:
             file = self._writable_file(name)
             text = file.read()
             self._catch_up(text)
-            section = change(self._reading.cameras.get(name))
-            changed = with_camera(text, name, section)
+            before = self._reading.cameras.get(name)
+            changed = with_camera(text, name, change(before))
             reading = self._origin.read(changed, where="")
             effective = self._check(reading)
             if changed != text:
                 file.write(changed, instead_of=text)
             self._apply(reading, effective)
+            return before
 
     def _writable_file(self, name: str) -> ConfigFile:
         if why := self._why_read_only:

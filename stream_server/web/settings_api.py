@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from flask import Blueprint, Response, abort, json, request
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
-from stream_server.config import SourceConfig, explain_errors
+from stream_server.camera import Camera
+from stream_server.config import SourceConfig, explain_errors, source_of
 from stream_server.errors import ConfigError
 from stream_server.settings.masking import unmasked
 from stream_server.settings.probe import Probe
-from stream_server.web.current import settings
+from stream_server.web.current import engine, settings
 from stream_server.web.uploads import bounded_body, parse_json
 
 blueprint = Blueprint("settings_api", __name__, url_prefix="/api/v1/settings")
@@ -48,6 +50,14 @@ class Finding(BaseModel):
     fps: float = Field(description="Pictures per second, over one second; 0 when no second one came.")
     description: str = Field(description="What the source says about itself, e.g. its codec and transport.")
     took_ms: int
+
+    @classmethod
+    def of(cls, camera: Camera) -> Finding:
+        """Return what a camera shows that is open already: many let nobody else in."""
+        width, height = camera.size_wh
+        return cls(
+            width=width, height=height, fps=round(camera.fps, 1), description=camera.description, took_ms=0
+        )
 
 
 class SettingsInfo(BaseModel):
@@ -109,14 +119,21 @@ def delete_camera(camera: str) -> Response:
 def test() -> Response:
     """Open a camera, look at its pictures for a second, and say what they are like, or what is wrong."""
     section = _body(TestBody).model_dump()
-    stored = settings().stored(section.pop("name") or "")
-    keys = SourceConfig.model_fields.keys()
-    asked = {key: value for key, value in unmasked(section, stored).items() if key in keys}
+    name = section.pop("name") or ""
+    config = _source(unmasked(section, settings().stored(name)))
+    running = engine().pipelines.get(name)
+    if running and running.camera.is_online and source_of(running.config) == config:
+        return _json(Finding.of(running.camera))
+    return _json(Finding.model_validate(_probe.look_at(config), from_attributes=True))
+
+
+def _source(section: Mapping[str, Any]) -> SourceConfig:
+    """Return what a camera's section asks of its source. Raises ConfigError."""
+    asked = {key: value for key, value in section.items() if key in SourceConfig.model_fields}
     try:
-        config = SourceConfig.model_validate(asked)
+        return SourceConfig.model_validate(asked)
     except ValidationError as exc:
         raise ConfigError("\n".join(explain_errors(exc, SourceConfig))) from None
-    return _json(Finding.model_validate(_probe.look_at(config), from_attributes=True))
 
 
 def _section(camera: str) -> Response:

@@ -26,7 +26,7 @@ export class History {
   redo() { this.#turn(this.#future, this.#past); }
 
   // Takes `state`, the present one or an earlier one, for what is kept on the server.
-  save(state = this.now) { this.#saved = state; }
+  save(state) { this.#saved = state; }
 
   // Lets the next step be one of its own.
   endStep() { this.#step = null; }

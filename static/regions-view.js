@@ -68,10 +68,6 @@ export class View {
     return [(clientX - left) / width, (clientY - top) / height];
   }
 
-  focus(key) {
-    this.#svg.querySelector(`[data-key="${key}"]`)?.focus({ preventScroll: true });
-  }
-
   // drawing: {regions, selected: its id, draft: {kind, points}, cursor: [x, y], found: [{box_relative, text, counts}]}.
   show({ regions, selected, draft, cursor, found }) {
     const inside = regions.filter(({ kind }) => kind === "inside");

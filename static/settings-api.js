@@ -37,9 +37,9 @@ async function refusal(answer) {
   return new Refusal(text, answer.status, detail.split("\n").flatMap(keyed));
 }
 
-// Takes "cameras.front.stream.fps: got 0, expected 1 to 120" apart; the file's name may come first.
+// Takes "cameras.front.stream.fps: got 0, expected 1 to 120" apart; the file's name may come first, the camera's may be missing.
 function keyed(line) {
-  const found = /(?:^|: )cameras\.[\w-]+(?:\.(?<key>[\w.-]+))?: (?<text>.*)$/.exec(line);
+  const found = /(?:^|: )cameras\.[\w-]+(?:\.(?<key>[\w.-]+))?: (?<text>.*)$/.exec(line) ?? /^(?<key>[a-z_.]+): (?<text>.*)$/.exec(line);
   return found ? [{ key: found.groups.key ?? "", text: found.groups.text }] : [];
 }
 

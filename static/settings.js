@@ -228,7 +228,7 @@ async function busy(button, text, act) {
     outcome("");
     const homeless = form.complain(refusal.lines ?? []);
     const isAtFields = refusal.lines?.length && !homeless.length;
-    refuse(isAtFields ? "Not saved: see what is marked." : (homeless.join(" ") || refusal.message));
+    refuse(isAtFields ? "See what is marked above." : (homeless.join(" ") || refusal.message));
   }
   button.disabled = false;
 }

@@ -1,4 +1,4 @@
-"""`/settings`: cameras are added, changed and removed; the models of the configuration say what each key means."""
+"""`/settings`: cameras are added, changed and removed; the configuration's models say what each key means."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ function cameraRow(camera) {
 const workerRow = (worker) => ({
   key: worker.number,
   cells: [
-    String(worker.number),
+    `Worker ${worker.number}`,
     { text: worker.state, state: worker.state },
     worker.pid === null ? none : String(worker.pid),
     number(worker.images),

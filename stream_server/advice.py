@@ -23,6 +23,12 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"\(403\)", "At the camera's own page, allow this account to see the live picture."),
     (r"offers no Basic or Digest", "At the camera's own page, switch on Digest authentication."),
+    # Before those that have these words too.
+    (
+        r"the source does not answer",
+        "The camera's driver or connection hangs: unplug the camera and plug it in again, or restart it. "
+        + _TRIED_AGAIN,
+    ),
     # The network.
     (
         r"connection refused",
@@ -45,7 +51,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     # What answers is not what was expected.
     (
-        r"\(404\)|answers 404",
+        r"\(404\)|answers 4(?!29)",
         "The camera is there, but has nothing under this path: look up the path in its manual and correct "
         "{key}.source.",
     ),
@@ -82,13 +88,12 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "Try the other {key}.transport, tcp or udp, and look up the path in the camera's manual.",
     ),
     (r"redirects", "Write the address it leads to into {key}.source."),
+    (
+        r"a playlist or segment of more than",
+        "At the sender, choose shorter segments or a lower bit rate.",
+    ),
     (r"encrypted", "At the sender, switch the encryption of the segments off."),
     # What came, and then did not.
-    (
-        r"the source does not answer",
-        "The camera's driver or connection hangs: unplug the camera and plug it in again, or restart it. "
-        + _TRIED_AGAIN,
-    ),
     (r"nobody sends pictures", "Start what is to send its pictures to /api/v1/cameras/{name}/push."),
     # Webcams.
     (
@@ -105,6 +110,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     # Files.
     (r"no such file|not a file", "Put the file there, or correct {key}.source."),
     (r"permission denied", "Let the user that runs stream-server read it (`chmod`, `chown`)."),
+    (r"cannot open", "Look whether the user that runs stream-server can read the file."),
     (
         r"cannot play|no picture that can be decoded",
         "Play the file elsewhere to see whether it is damaged; convert it to MP4.",

@@ -25,6 +25,7 @@ from stream_server.load import Load, LoadMeter
 from stream_server.logs import TAIL
 from stream_server.pipeline import Pipeline
 from stream_server.schemas import CameraInfo
+from stream_server.settings.live import LiveSettings
 from stream_server.streams import Viewer
 from stream_server.telemetry import BUCKETS_S, STAGES, Stage
 from stream_server.troubles import (
@@ -37,6 +38,7 @@ from stream_server.troubles import (
     detector_troubles,
     disk_troubles,
     memory_troubles,
+    settings_troubles,
     verdict,
 )
 
@@ -235,9 +237,10 @@ class ServerStatus(BaseModel):
 class Watchman:
     """Looks how an engine is doing; remembers what figures over time need. Any thread may ask."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Nothing is done before somebody asks."""
+    def __init__(self, engine: Engine, settings: LiveSettings) -> None:
+        """Nothing is done before somebody asks. settings: what the engine runs by."""
         self._engine = engine
+        self._settings = settings
         self._load = LoadMeter()
         self._latencies = Latencies(engine.telemetry)
         self._installed_s = Path(stream_server.__file__).stat().st_mtime
@@ -247,10 +250,14 @@ class Watchman:
         pipelines = self._engine.pipelines
         seen = {name: pipeline for name, pipeline in pipelines.items() if grant.may_see(name)}
         sees_all, is_admin = grant.cameras is None, grant.role == "admin"
+        runs_it = sees_all and is_admin
         status = self._engine.pool.status() if self._engine.pool else None
         load = self._read_load(status) if sees_all else None
         detection = _detection(seen, status)
-        troubles = list(self._troubles(seen, status, load, sees_all=sees_all))
+        troubles = [*self._general_troubles(status, with_reason=sees_all)]
+        troubles += [trouble for pipeline in seen.values() for trouble in camera_troubles(pipeline, status)]
+        troubles += self._machine_troubles(load) if sees_all else ()
+        troubles += settings_troubles(self._settings.show()) if runs_it else ()
         level, summary = verdict([p.camera.state for p in seen.values()], detection, troubles)
         window_s, counts = self._latencies.read(pipelines)
         now = time.monotonic()
@@ -271,7 +278,7 @@ class Watchman:
             detector=self._detector(status) if sees_all and status else None,
             machine=MachineInfo.of(load) if load else None,
             watching=_watching(seen, now) if is_admin else None,
-            log=_log(log_after) if is_admin and sees_all else None,
+            log=_log(log_after) if runs_it else None,
         )
 
     def _read_load(self, status: PoolStatus | None) -> Load | None:
@@ -279,18 +286,13 @@ class Watchman:
         names = {worker.pid: f"detector {worker.number}" for worker in workers if worker.pid}
         return self._load.read(names, Path(self._engine.config.videos.folder))
 
-    def _troubles(
-        self, seen: Mapping[str, Pipeline], status: PoolStatus | None, load: Load | None, *, sees_all: bool
-    ) -> Iterator[Trouble]:
-        """Yield what is wrong with these cameras and the server; the machine is for who may see all."""
+    def _general_troubles(self, status: PoolStatus | None, *, with_reason: bool) -> Iterator[Trouble]:
         if not self._engine.is_alive:
             yield BROKEN
         if status:
-            yield from detector_troubles(status, with_reason=sees_all)
-        for pipeline in seen.values():
-            yield from camera_troubles(pipeline, status)
-        if not sees_all:
-            return
+            yield from detector_troubles(status, with_reason=with_reason)
+
+    def _machine_troubles(self, load: Load | None) -> Iterator[Trouble]:
         if load:
             yield from memory_troubles(load)
         if load and load.disk:

@@ -15,6 +15,7 @@ from stream_server.camera import CameraState
 from stream_server.load import DiskSpace, Load
 from stream_server.overload import STEPS
 from stream_server.pipeline import Pipeline
+from stream_server.settings.live import Shown
 
 Level = Literal["ok", "warning", "error"]
 
@@ -194,6 +195,24 @@ def crowd_troubles(viewers: int, most: int) -> Iterator[Trouble]:
             camera=None,
             what=f"{viewers} viewers watch, more are refused",
             advice="Raise server.max_viewers, if network and machine can bear more.",
+        )
+
+
+def settings_troubles(shown: Shown) -> Iterator[Trouble]:
+    """Yield that the configuration that runs is not the one that is written down."""
+    if shown.error:
+        yield Trouble(
+            level="warning",
+            camera=None,
+            what=f"{shown.file} was changed and is wrong, so the server goes on as before: {shown.error}",
+            advice="Correct it; the cameras follow within seconds.",
+        )
+    if shown.needs_restart:
+        yield Trouble(
+            level="warning",
+            camera=None,
+            what=f"changed in {shown.file}, but not in effect: {', '.join(shown.needs_restart)}",
+            advice="Start the server again; only cameras are changed while it runs.",
         )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.status import Watchman
 from stream_server.web.current import KEY as ENGINE
-from stream_server.web.current import grant
+from stream_server.web.current import SETTINGS, grant
 
 blueprint = Blueprint("status", __name__)
 
@@ -27,7 +27,8 @@ class StatusQuery(BaseModel):
 
 @blueprint.record_once
 def _post_watchman(state: BlueprintSetupState) -> None:
-    state.app.extensions[KEY] = Watchman(state.app.extensions[ENGINE])
+    extensions = state.app.extensions
+    extensions[KEY] = Watchman(extensions[ENGINE], extensions[SETTINGS])
 
 
 @blueprint.get("/status")

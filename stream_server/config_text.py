@@ -34,7 +34,7 @@ _YAML_HINTS = dict.fromkeys(
 )
 
 
-_TAG_OR_ALIAS = re.compile(r"\b(tag|alias) '.*'")
+_TAG_OR_ALIAS = re.compile(r"\b(tag|alias|handle) '.*'")
 
 
 def _explain(problem: str) -> str:

@@ -36,7 +36,9 @@ export function annotated({ image, width, height }, detections, colours) {
   });
 }
 
-function drawBoxes(context, width, height, detections, colours, style) {
+// Draws boxes on a picture that covers the context's first `width` × `height` pixels. style: their `line` and `text` in
+// pixels; `chosen`: the track that is pointed out.
+export function drawBoxes(context, width, height, detections, colours, style) {
   context.lineWidth = style.line;
   context.font = `600 ${style.text}px ${FONT}`;
   context.textBaseline = "middle";
@@ -44,11 +46,25 @@ function drawBoxes(context, width, height, detections, colours, style) {
     const { x_min, y_min, x_max, y_max } = found.box_relative;
     const [left, top, right, bottom] = [x_min * width, y_min * height, x_max * width, y_max * height].map(Math.round);
     const colour = colours[found.class_id % colours.length];
+    if (style.chosen && found.track_id === style.chosen) pointOut(context, left, top, right - left, bottom - top, style.line);
     context.strokeStyle = colour;
     context.strokeRect(left, top, right - left, bottom - top);
-    drawLabel(context, `${found.label} ${Math.round(100 * found.score)} %`, left, top, width, colour, style);
+    drawLabel(context, labelOf(found), left, top, width, colour, style);
   }
 }
+
+// Makes one box stand out from all others, whatever is behind it: a white line around it, a lighter picture in it.
+function pointOut(context, left, top, width, height, line) {
+  context.fillStyle = "#fff3";
+  context.fillRect(left, top, width, height);
+  context.save();
+  context.lineWidth = 4 * line;
+  context.strokeStyle = "#fff";
+  context.strokeRect(left, top, width, height);
+  context.restore();
+}
+
+const labelOf = ({ label, score, track_id }) => `${label} ${Math.round(100 * score)} %${track_id ? ` #${track_id}` : ""}`;
 
 // Writes a box's text above it, or inside where there is no room above, and never beyond the picture's sides.
 function drawLabel(context, text, left, top, width, colour, { line, text: size }) {

@@ -1,52 +1,197 @@
+// The page of one camera. The boxes are drawn here, over the picture, from what the server follows: so they can be
+// switched at once, and the stream itself needs nothing drawn into it.
+
+import { drawBoxes } from "./boxes.js";
+import { Charts } from "./camera-charts.js";
+import { Filter, setText } from "./camera-filter.js";
+import { follow } from "./camera-live.js";
+import { Memory } from "./camera-memory.js";
+import { Table } from "./camera-table.js";
+import { Tracks } from "./camera-tracks.js";
 import { poll, showState } from "./poll.js";
 
-const camera = document.querySelector(".camera");
-const player = camera.querySelector("stream-camera");
-const state = document.getElementById("state");
-const rows = document.getElementById("detections");
-const nothing = document.getElementById("nothing");
-const save = document.getElementById("save");
+const EMPTY_MS = 150; // for so long the last boxes stay where those of a picture are not known yet
+const WAYS = { // what is asked of the server for each kind of boxes; all are drawn here
+  live: { overlay: "none" }, exact: { overlay: "exact" }, none: { overlay: "none" },
+};
+const TROUBLE = { // what a state means to who looks
+  idle: "The camera rests until somebody watches.",
+  connecting: "The server connects to the camera.",
+  stalled: "The camera sends nothing new. The server tries to reach it by itself.",
+  offline: "The server tries to reach the camera again and again, by itself.",
+  auth_failed: "The camera refuses its user name or password. They stand in the settings of the camera.",
+  ended: "There is nothing more to come.",
+};
+
+const page = document.querySelector(".camera");
+const part = (id) => document.getElementById(id);
+const player = page.querySelector("stream-camera");
+const detects = page.dataset.detects === "true";
+const colours = page.dataset.colours.split(",");
+const memory = new Memory(`camera ${page.dataset.api}`);
+const tracks = new Tracks();
+const filter = detects ? new Filter(memory, colours, filterChanged) : null;
+const table = detects ? new Table(colours, choose) : null;
+const charts = new Charts(page.dataset.history, colours, filter);
+let takenAt = null; // when the picture that is shown was taken
+let drawn = []; // what was drawn last
+let chosen = null; // the track that is pointed out
+let isOnline = true;
+let emptyTimer = 0;
+
+const overlay = () => page.querySelector("input[name=overlay]:checked")?.value ?? "none";
+
+// Boxes.
+
+// Returns what is to be drawn on the picture that is shown; null: not known yet.
+function wanted() {
+  if (!isOnline || overlay() === "none") return [];
+  return overlay() === "exact" ? tracks.in(takenAt) : tracks.at(takenAt);
+}
+
+function draw() {
+  if (!detects) return;
+  clearTimeout(emptyTimer);
+  const found = wanted();
+  if (found === null) emptyTimer = setTimeout(() => paint([]), EMPTY_MS);
+  else paint(filter.keep(found));
+}
+
+function paint(found) {
+  drawn = found;
+  const canvas = part("boxes");
+  const ratio = devicePixelRatio;
+  const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  const place = placeOf(part("picture"), ratio);
+  context.save();
+  context.translate(place.left, place.top);
+  context.beginPath();
+  context.rect(0, 0, place.width, place.height);
+  context.clip();
+  drawBoxes(context, place.width, place.height, found, colours, { line: 2 * ratio, text: 13 * ratio, chosen });
+  context.restore();
+}
+
+// Returns where the picture is inside its element: in the middle, as large as fits.
+function placeOf(image, ratio = 1) {
+  const [width, height] = [image.clientWidth * ratio, image.clientHeight * ratio];
+  const scale = Math.min(width / (image.naturalWidth || 1), height / (image.naturalHeight || 1));
+  const size = { width: image.naturalWidth * scale, height: image.naturalHeight * scale };
+  return { left: (width - size.width) / 2, top: (height - size.height) / 2, ...size };
+}
+
+// Returns the smallest box under the pointer, null where there is none.
+function under(event) {
+  const place = placeOf(part("picture"));
+  const { left, top } = part("picture").getBoundingClientRect();
+  const [x, y] = [(event.clientX - left - place.left) / place.width, (event.clientY - top - place.top) / place.height];
+  const area = ({ box_relative: box }) => (box.x_max - box.x_min) * (box.y_max - box.y_min);
+  const hit = drawn.filter(({ track_id, box_relative: box }) => track_id && x >= box.x_min && x <= box.x_max && y >= box.y_min && y <= box.y_max);
+  return hit.sort((a, b) => area(a) - area(b))[0] ?? null;
+}
+
+function choose(trackId) {
+  chosen = trackId === chosen ? null : trackId;
+  table.mark(chosen);
+  draw();
+}
+
+// What is heard, chosen and switched.
+
+function hear(list) {
+  tracks.hear(list);
+  filter.offer(Object.fromEntries((list.tracks ?? []).map(({ label, class_id }) => [label, class_id])));
+  draw();
+  showNumbers();
+}
+
+function showNumbers() {
+  const all = isOnline ? tracks.all() : [];
+  const kept = filter.keep(all);
+  table.show(kept, tracks.newestAt, all.length - kept.length);
+  const counts = {};
+  for (const { label } of all) counts[label] = (counts[label] ?? 0) + 1;
+  filter.count(counts);
+}
+
+function filterChanged() {
+  draw();
+  showNumbers();
+  charts.draw();
+}
 
 function playOverlay() {
-  const overlay = camera.querySelector("input[name=overlay]:checked").value;
-  player.setAttribute("overlay", overlay);
-  save.search = `?overlay=${overlay}`;
-}
-
-function row({ label, score, track_id }) {
-  const cells = [label, `${Math.round(100 * score)} %`, track_id ? `#${track_id}` : ""];
-  const tr = document.createElement("tr");
-  for (const [index, text] of cells.entries()) {
-    const td = tr.insertCell();
-    td.textContent = text;
-    if (index) td.className = "number";
+  for (const [name, value] of Object.entries(WAYS[overlay()])) {
+    if (player.getAttribute(name) !== value) player.setAttribute(name, value); // a change reloads the stream
   }
-  return tr;
+  draw();
 }
 
-function showDetections({ detections }) {
-  rows.replaceChildren(...detections.map(row));
-  nothing.hidden = detections.length > 0;
-}
+// What is said of the camera.
 
 function showFacts(info) {
-  showState(state, info.state, info.reason);
+  showState(part("state"), info.state, info.reason);
   const facts = {
     description: info.description || "–",
     size: info.width ? `${info.width} × ${info.height}` : "–",
     fps: info.fps.toFixed(1),
     detection_fps: info.detects ? info.detection_fps.toFixed(1) : "off",
     latency: info.latency_ms === null ? "–" : `${Math.round(info.latency_ms)} ms`,
-    viewers: info.viewers,
+    viewers: String(info.viewers),
   };
-  for (const [name, text] of Object.entries(facts)) {
-    camera.querySelector(`[data-fact=${name}]`).textContent = text;
-  }
+  for (const [name, text] of Object.entries(facts)) setText(page.querySelector(`[data-fact=${name}]`), text);
+  setOnline(info.state === "online");
+  const newest = info.age_s === null ? "No picture yet." : `Newest picture ${clock(Date.now() - 1000 * info.age_s)}.`;
+  setText(part("newest"), info.state === "online" ? newest : `${newest} ${TROUBLE[info.state]}`);
 }
 
-const failed = () => showState(state, "offline", "the server does not answer");
-camera.addEventListener("change", (event) => { if (event.target.name === "overlay") playOverlay(); });
-for (const input of camera.querySelectorAll(".copy")) input.addEventListener("focus", () => input.select());
+function failed() {
+  showState(part("state"), "offline", "the server does not answer");
+  setText(part("newest"), "This page tries to reach the server again and again, by itself.");
+  setOnline(false);
+}
+
+function setOnline(value) {
+  if (isOnline === value) return;
+  isOnline = value;
+  if (!detects) return;
+  if (!value) tracks.forget();
+  draw();
+  showNumbers();
+}
+
+const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+
+// The whole screen.
+
+function switchFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else part("stage").requestFullscreen();
+}
+
+function rememberedOverlay() {
+  const input = page.querySelector(`input[name=overlay][value="${CSS.escape(memory.get("overlay", ""))}"]`);
+  if (input) input.checked = true;
+}
+
+page.addEventListener("change", ({ target }) => {
+  if (target.name !== "overlay") return;
+  memory.set("overlay", target.value);
+  playOverlay();
+});
+player.addEventListener("picture", ({ detail }) => { takenAt = detail.takenAt; draw(); });
+part("full").hidden = !document.fullscreenEnabled;
+part("full").addEventListener("click", switchFullScreen);
+part("stage").addEventListener("dblclick", switchFullScreen);
+if (detects) {
+  part("stage").addEventListener("click", (event) => { const found = under(event); if (found || chosen) choose(found?.track_id ?? chosen); });
+  part("stage").addEventListener("pointermove", (event) => part("stage").toggleAttribute("data-over", Boolean(under(event))));
+  new ResizeObserver(draw).observe(part("boxes"));
+  rememberedOverlay();
+  follow(page.dataset, hear);
+}
 playOverlay();
-poll(camera.dataset.api, 1000, showFacts, failed);
-poll(camera.dataset.detections, 500, showDetections, failed);
+poll(page.dataset.api, 1000, showFacts, failed);

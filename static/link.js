@@ -6,7 +6,7 @@ const line = form.querySelector("input");
 const { camera } = document.querySelector(".camera").dataset;
 
 async function make() {
-  const asked = { camera, kind: "embed", expires_in_s: Number(form.elements.expires_in_s.value) };
+  const asked = { camera, kind: form.elements.kind.value, expires_in_s: Number(form.elements.expires_in_s.value) };
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch(form.action, { method: "POST", headers, body: JSON.stringify(asked) });
   const told = await answer.json();
@@ -28,3 +28,4 @@ form.addEventListener("submit", async (event) => {
     state.textContent = `There is no link: ${error.message}.`;
   }
 });
+form.querySelector("button").disabled = false;

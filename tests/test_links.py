@@ -302,10 +302,10 @@ def test_nothing_to_revoke_is_told(tmp_path: Path) -> None:
 
 def test_page_offers_links_where_they_are_needed(site: Site, client: FlaskClient, tmp_path: Path) -> None:
     page = client.get("/cameras/front", headers={"X-Api-Token": site.tokens["front"]}).text
-    assert "Copy embed link" in page
+    assert "Copy link" in page
     config = Config.load(None, auth={"database": f"sqlite:///{tmp_path}/x.db"}, cameras={"front": SMALL})
     with Engine(config) as engine, create_app(engine).test_client() as other:
-        assert "Copy embed link" not in other.get("/cameras/front").text
+        assert "Copy link" not in other.get("/cameras/front").text
         answer = other.post(URLS, json={"camera": "front"})
         assert (answer.status_code, answer.json and answer.json["detail"][:22]) == (
             409,
@@ -398,7 +398,7 @@ def test_link_of_the_page_shows_the_camera_to_who_has_it(served: Served, page: P
     page.get_by_label("Name").fill("anna")
     page.get_by_label("Password").fill("correct horse")
     page.get_by_role("button", name="Log in").click()
-    page.get_by_role("button", name="Copy embed link").click()
+    page.get_by_role("button", name="Copy link").click()
     page.locator("#link-state").get_by_text("works until").wait_for()
     url = page.get_by_label("Link", exact=True).input_value()
     page.context.clear_cookies()

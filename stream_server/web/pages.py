@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, render_template
 
+from stream_server.web.colours import css_palette
 from stream_server.web.compat import mjpg_streamer
 from stream_server.web.current import cameras, engine, grant, pipeline
+from stream_server.web.snippets import uses
 
 blueprint = Blueprint("pages", __name__)
 
@@ -27,8 +29,18 @@ def icon() -> Response:
 
 @blueprint.get("/cameras/<camera>")
 def camera(camera: str) -> str:
-    """Show one camera with its state and its detections."""
-    return render_template("camera.html", camera=pipeline(camera), can_link=engine().accounts.can_link)
+    """Show one camera with its state, what is in its picture, its last minutes and its addresses."""
+    shown, accounts = pipeline(camera), engine().accounts
+    return render_template(
+        "camera.html",
+        camera=shown,
+        colours=css_palette(),
+        uses=uses(shown.name, needs_token=accounts.access == "accounts"),
+        needs_token=accounts.access == "accounts",
+        can_link=accounts.can_link,
+        can_change=grant().role == "admin" and grant().cameras is None,
+        pages=current_app.view_functions,
+    )
 
 
 @blueprint.get("/videos")

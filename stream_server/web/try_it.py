@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from stream_server.annotate import PALETTE_SIZE, class_colour
+from stream_server.web.colours import css_palette
 from stream_server.web.current import engine
 
 blueprint = Blueprint("try_it", __name__)
@@ -18,12 +18,6 @@ def page() -> str:
         "try.html",
         analyst=running.image_analyst,
         threshold_percent=round(100 * running.config.detector.score_threshold),
-        colours=",".join(map(_css_colour, range(PALETTE_SIZE))),
+        colours=css_palette(),
         needs_token=running.accounts.access == "accounts",
     )
-
-
-def _css_colour(class_id: int) -> str:
-    """Return the colour of a class as in streams, `#rrggbb`."""
-    blue, green, red = class_colour(class_id)
-    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -77,7 +77,7 @@ def test_a_camera_tells_its_streams_to_who_logs_in(search: Search, login: str) -
     wrong_clock = timedelta(days=-9000, seconds=77)
     with OnvifCamera("127.1.0.2/16", password="s<cret", login=login, clock_ahead=wrong_clock) as camera:
         search.run()
-        with pytest.raises(AuthenticationFailed, match="wrong user or password"):
+        with pytest.raises(AuthenticationFailed, match="refuses the user name or password"):
             search.ask(camera.interface.ip, Login("admin", "wrong"))
         found = search.ask(camera.interface.ip, Login("admin", "s<cret"))
     assert found.are_told

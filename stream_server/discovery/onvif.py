@@ -132,7 +132,11 @@ class _Conversation:
 
     @property
     def _refusal(self) -> str:
-        return "wrong user or password" if self._login else "the camera asks for user and password"
+        return (
+            "the camera refuses the user name or password"
+            if self._login
+            else "the camera asks for a user name and password"
+        )
 
     def _post(self, url: str, message: bytes) -> tuple[int, bytes]:
         """Return status and body of the answer, which a challenge to a digest may have come before."""

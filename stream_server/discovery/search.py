@@ -61,7 +61,7 @@ class Search:
         webcams: Callable[[], list[WebcamInfo]] = find_webcams,
     ) -> None:
         self._interfaces = interfaces
-        self._webcams = webcams
+        self.webcams = webcams
         self._running = threading.Lock()  # held while a search runs; guards the two below
         self._devices: dict[IPv4Address, Device] = {}
         self._forget_at = 0.0
@@ -70,7 +70,7 @@ class Search:
         """Return what there is, in about 3 s, 8 at most. Raises LimitError while another one runs."""
         with self._alone():
             started = time.monotonic()
-            webcams = tuple(self._webcams())
+            webcams = tuple(self.webcams())
             devices = probe(self._interfaces())
             self._devices = {device.address: device for device in devices}
             until = time.monotonic() + ASK_WITHIN_S

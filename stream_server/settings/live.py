@@ -74,6 +74,11 @@ class LiveSettings:
         )
 
     @property
+    def names_no_camera(self) -> bool:
+        """Whether what there is to see, if anything, is there because nobody has named a camera yet."""
+        return not self._reading.cameras and (self._origin.shows_something or not self._engine.config.cameras)
+
+    @property
     def _why_read_only(self) -> str | None:
         if self._origin.sets_all_cameras:
             return "the command line says which cameras there are; start without --source to change them here"

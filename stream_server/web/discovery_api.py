@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from flask import Blueprint, Response, abort, current_app, request
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from stream_server import secrets
 from stream_server.discovery import MAKERS, Found, OnvifCamera, Search, lasting_path
 from stream_server.discovery.onvif import Login
+from stream_server.sources.webcams import WebcamInfo
+from stream_server.web.current import settings
 from stream_server.web.uploads import bounded_body, parse_json
 
 blueprint = Blueprint("discovery_api", __name__, url_prefix="/api/v1")
@@ -61,9 +64,13 @@ class Discovered(BaseModel):
 
 @blueprint.record_once
 def _prepare(state: BlueprintSetupState) -> None:
-    """Give the application its search, and pages what is known of makers."""
-    state.app.extensions[KEY] = Search()
-    state.app.jinja_env.globals["camera_makers"] = MAKERS
+    """Give the application its search, and the first page (first_run.html) what it shows."""
+    search = state.app.extensions[KEY] = Search()
+    state.app.jinja_env.globals.update(
+        camera_makers=MAKERS,
+        find_webcams=lambda: _webcams(search.webcams()),
+        needs_first_camera=lambda: settings().names_no_camera,
+    )
 
 
 @blueprint.post("/discovery")
@@ -93,9 +100,12 @@ def _read_body() -> DiscoveryBody:
 
 
 def _discovered(found: Found) -> Discovered:
-    webcams = [FoundWebcam(source=lasting_path(webcam), name=webcam.name) for webcam in found.webcams]
     onvif = [_onvif(camera) for camera in found.onvif]
-    return Discovered(webcams=webcams, onvif=onvif, took_ms=round(1000 * found.took_s))
+    return Discovered(webcams=_webcams(found.webcams), onvif=onvif, took_ms=round(1000 * found.took_s))
+
+
+def _webcams(found: Iterable[WebcamInfo]) -> list[FoundWebcam]:
+    return [FoundWebcam(source=lasting_path(webcam), name=webcam.name) for webcam in found]
 
 
 def _onvif(camera: OnvifCamera) -> FoundOnvif:

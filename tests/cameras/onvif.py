@@ -7,6 +7,7 @@ import hashlib
 import re
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -17,10 +18,14 @@ from types import TracebackType
 from typing import Literal
 from urllib.request import parse_http_list, parse_keqv_list
 
+from stream_server import cli
+from stream_server.discovery import Search
 from stream_server.discovery.soap import NS, parse
-from stream_server.discovery.wsdiscovery import GROUP
+from stream_server.discovery.wsdiscovery import GROUP, probe
+from stream_server.sources.webcams import WebcamInfo
 
 REALM = "onvif"
+SEARCH_S = 0.5
 _SECEXT = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd}"
 _UTILITY = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd}"
 _DIGEST_HOLDS = timedelta(seconds=5)
@@ -236,3 +241,18 @@ def _response(operation: str, body: str) -> bytes:
 def _fault(code: str) -> bytes:
     subcode = f"<s:Subcode><s:Value>{code}</s:Value></s:Subcode>"
     return _envelope(f"<s:Fault><s:Code><s:Value>s:Sender</s:Value>{subcode}</s:Code></s:Fault>")
+
+
+def main() -> None:
+    """Run `stream-server` where there is one network and a webcam that cannot be opened: the first arguments.
+
+    It searches for `SEARCH_S`.
+    """
+    interface, webcam = IPv4Interface(sys.argv.pop(1)), WebcamInfo(sys.argv.pop(1), "HD Webcam", None)
+    Search.__init__.__defaults__ = (lambda: [interface], lambda: [webcam])
+    probe.__defaults__ = (SEARCH_S,)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+// Tests a camera and adds it to the configuration, or says what to write there. Knows nothing of the page.
+import { ask } from "./settings-api.js";
+
+const TESTED_AT_ONCE_BY_EYE = new Set(["demo:"]); // what needs no test
+
+export class Adding {
+  #settings;
+  #test;
+  #section;
+  #showLines;
+  #added;
+
+  // settings, test, section: addresses of the API. showLines: is given what to write, and whether a secret is to be kept elsewhere.
+  constructor({ settings, test, section, showLines, added }) {
+    this.#settings = settings;
+    this.#test = test;
+    this.#section = section;
+    this.#showLines = showLines;
+    this.#added = added;
+  }
+
+  // Returns why nothing can be added here, "" where it can.
+  async whyReadOnly() {
+    const { is_writable: isWritable, reason } = await ask(this.#settings);
+    return isWritable ? "" : (reason ?? "the configuration file cannot be written");
+  }
+
+  // Tests a camera, adds it under its name or one like it, and returns what to say. Throws a Refusal.
+  async add(wished, section, say) {
+    const found = TESTED_AT_ONCE_BY_EYE.has(section.source) ? null : await ask(this.#test, "POST", section);
+    if (found) say(`Found ${inWords(found)}. Adding …`);
+    const { is_writable: isWritable, cameras, fixed } = await ask(this.#settings);
+    const name = freeName(wished, new Set([...Object.keys(cameras), ...fixed]));
+    if (!isWritable) {
+      this.#showLines(asYaml(name, section), "password" in section);
+      return found ? `Found ${inWords(found)}. The lines to add are above.` : "The lines to add are above.";
+    }
+    await ask(this.#section.replace("NAME", encodeURIComponent(name)), "PUT", section);
+    this.#added();
+    return `Added as ${name}.`;
+  }
+}
+
+function inWords({ width, height, fps, description }) {
+  return `${width} × ${height}${fps ? ` at ${Math.round(fps)} fps` : ""}${description ? `, ${description}` : ""}`;
+}
+
+// Returns a camera's name (letters, digits, - and _) like the one wished that is not taken.
+export function freeName(wished, taken) {
+  const base = wished.normalize("NFKD").replace(/[^\w-]+/g, "-").replace(/^[-_]+|-+$/g, "").toLowerCase().slice(0, 56) || "camera";
+  let name = base;
+  for (let number = 2; taken.has(name); number++) name = `${base}-${number}`;
+  return name;
+}
+
+// Returns the lines of a configuration file; the password is to be kept in the environment.
+export function asYaml(name, { source, username, password }) {
+  const lines = ["cameras:", `  ${name}:`, `    source: ${scalar(source)}`];
+  if (username !== undefined) lines.push(`    username: ${scalar(username)}`);
+  if (password !== undefined) lines.push(`    password: {env: ${name.toUpperCase().replaceAll("-", "_")}_PASSWORD}`);
+  return lines.join("\n");
+}
+
+// Quoted where it is not plainly a text to YAML; JSON's strings are YAML's.
+const scalar = (text) => (/^[a-z/][\w/.:@?=&%+-]*[\w/]$/i.test(text) && !/^(?:true|false|null|yes|no|on|off|y|n)$/i.test(text) ? text : JSON.stringify(text));

@@ -14,13 +14,19 @@ _BOUNDARY = "x-boundary-x"
 
 
 def post(
-    port: int, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout_s: float = 20
+    port: int,
+    path: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 20,
+    *,
+    method: str = "POST",
 ) -> Answer:
     """Return the answer to a body as it is."""
     connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     started = time.monotonic()
     try:
-        connection.request("POST", path, body, dict(headers or {}))
+        connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
         data = response.read()
     finally:
@@ -29,11 +35,17 @@ def post(
     return Answer(response.status, lower, data, time.monotonic() - started)
 
 
-def post_json(port: int, path: str, body: object, headers: Mapping[str, str] | None = None) -> Answer:
+def post_json(
+    port: int,
+    path: str,
+    body: object,
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "POST",
+) -> Answer:
     """Return the answer to `body` as JSON."""
-    return post(
-        port, path, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
-    )
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    return post(port, path, json.dumps(body).encode(), headers, method=method)
 
 
 def post_form(

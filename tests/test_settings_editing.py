@@ -107,8 +107,17 @@ def test_comments_stay_when_a_camera_goes() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "# nothing yet", "server: {}\n# end\n", "cameras:\n# none\n", "cameras: {}  # none\n", "{}\n"]
-    + ['{"cameras": {"b": {"source": "0"}}}', "cameras: {b: {source: '0'}}", HOUSE],
+    [
+        "",
+        "# nothing yet",
+        "server: {}\n# end\n",
+        "cameras:\n# none\n",
+        "cameras: {}  # none\n",
+        "{}\n",
+        '{"cameras": {"b": {"source": "0"}}}',
+        "cameras: {b: {source: '0'}}",
+        HOUSE,
+    ],
 )
 def test_first_and_last_camera_come_and_go(text: str) -> None:
     added = with_camera(text, "a", {"source": "demo:"})

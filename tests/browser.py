@@ -83,9 +83,9 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A tab; what it complains about fails the test."""
+@contextmanager
+def tab(browser: Browser, but_for: str | None = None) -> Iterator[Page]:
+    """Open a tab; what it complains about fails the test, but for what has these words in it."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(WITHIN_MS)
     complaints: list[str] = []
@@ -93,4 +93,12 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     page.close()
+    complaints = [text for text in complaints if but_for is None or but_for not in text]
     assert not complaints, complaints
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab; what it complains about fails the test."""
+    with tab(browser) as page:
+        yield page

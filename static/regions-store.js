@@ -1,7 +1,7 @@
 // The regions of a camera on the server: they are saved there, and others may change them meanwhile.
 import { ask, watch } from "./settings-api.js";
 
-const EVERY_MS = 3000;
+const EVERY_MS = 2000;
 const KINDS = ["inside", "ignore"];
 
 // Its events: "obstacle" when `obstacle` (why nothing can be saved, "" if it can) or `isFixed` changed; "stored" when somebody else

@@ -20,11 +20,17 @@ const editor = new Editor(store.stored, () => view.size);
 const list = new RegionList(part("list"), part("row"), editor);
 const picture = new LivePicture(part("picture"), snapshot, detector);
 let isSaving = false;
+let trouble = ""; // what went wrong last, until something is done about it
 
 // Showing.
 
 function tell(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+function complain(text) {
+  trouble = text;
+  tell(part("problem"), trouble || store.problem);
 }
 
 function show() {
@@ -73,7 +79,7 @@ function seenInWords(found) {
 function showStep() {
   show();
   tell(part("status"), editor.said);
-  tell(part("problem"), editor.complaint);
+  complain(editor.complaint);
   if (editor.focus) (buttons[editor.focus] ?? page.querySelector(`#${CSS.escape(editor.focus)}, [data-key="${editor.focus}"]`))?.focus({ preventScroll: true });
   if (store.isFixed) showObstacle();
 }
@@ -91,7 +97,7 @@ const drawn = () => ({ inside: editor.written("inside"), ignore: editor.written(
 
 async function save() {
   const fault = editor.check();
-  if (fault) return tell(part("problem"), fault);
+  if (fault) return complain(fault);
   const { regions } = editor;
   isSaving = true;
   tell(part("status"), "Saving …");
@@ -104,14 +110,14 @@ async function save() {
     isSaving = false;
     show();
     tell(part("status"), "");
-    tell(part("problem"), `Not saved: ${refusal.message}`);
+    complain(`Not saved: ${refusal.message}`);
   }
 }
 
 // Takes what somebody else saved meanwhile, but not over what was drawn here.
 function takeStored() {
   if (editor.isSaved && !editor.draft) return editor.load(store.stored, "The regions were changed elsewhere; these are the new ones.");
-  tell(part("problem"), "The regions were changed elsewhere meanwhile. Save replaces them; Discard changes shows them.");
+  complain("The regions were changed elsewhere meanwhile. Save replaces them; Discard changes shows them.");
 }
 
 // Shows why nothing can be saved; for a camera of the command line, with the arguments that would keep what is drawn.
@@ -140,7 +146,7 @@ editor.addEventListener("change", showStep);
 picture.addEventListener("change", showPicture);
 store.addEventListener("obstacle", showObstacle);
 store.addEventListener("stored", takeStored);
-store.addEventListener("problem", () => tell(part("problem"), store.problem));
+store.addEventListener("problem", () => complain(trouble));
 part("live").addEventListener("change", ({ target }) => picture.setLive(target.checked));
 addEventListener("beforeunload", (event) => { if (!editor.isSaved || editor.draft?.points.length) event.preventDefault(); });
 new ResizeObserver(show).observe(svg);

@@ -8,6 +8,7 @@
 // seen. A stream that fails or stalls is opened again, the next way if this one never worked: MJPEG, then a WebSocket
 // (the first way where a page shows more than four cameras: browsers open six connections to a server, a WebSocket
 // carries all cameras), then snapshots. Pages of other sites need `server.embed_origins`, else they get snapshots.
+// "shared" takes the WebSocket first in any case; a <canvas> inside, in place of an <img>, costs the browser half.
 // Where not everybody may watch: token, or signature (of a link), lets the page in as it does in the stream's URL.
 // With each picture that is to be seen it dispatches "picture", its `detail` telling when that was taken (`takenAt`:
 // seconds since 1970 on the server's clock; null for a snapshot).
@@ -183,9 +184,10 @@
       this.#isInView = entries.at(-1).isIntersecting;
       this.#update();
     }, { rootMargin: "200px" });
-    #size = new ResizeObserver(() => {
+    #fit = () => {
       if (this.#playing && this.wishes().width !== this.#width) this.#playAnew(300);
-    });
+    };
+    #size = new ResizeObserver(this.#fit);
 
     get camera() { return this.getAttribute("camera"); }
     get server() { return new URL(this.getAttribute("server") ?? home, document.baseURI).href; }
@@ -197,7 +199,10 @@
       addEventListener("pageshow", this.#update);
       this.#view.observe(this);
       this.#size.observe(this);
+      addEventListener("resize", this.#fit); // also when only the screen's pixels become others
     }
+
+    connectedMoveCallback() {} // plays on where the page moves it (Node.moveBefore)
 
     disconnectedCallback() {
       document.removeEventListener("visibilitychange", this.#update);
@@ -205,6 +210,7 @@
       removeEventListener("pageshow", this.#update);
       this.#view.disconnect();
       this.#size.disconnect();
+      removeEventListener("resize", this.#fit);
       this.#play(false);
     }
 
@@ -298,7 +304,8 @@
 
     async #run(signal) {
       const crowded = document.querySelectorAll("stream-camera").length > MAX_STREAMS;
-      const ways = crowded ? [websocket, snapshots] : [mjpeg, websocket, snapshots];
+      const ways = [websocket, snapshots];
+      if (!crowded) ways.splice(this.hasAttribute("shared") ? 1 : 0, 0, mjpeg);
       this.#width = this.wishes().width;
       let [rank, waitMs] = [0, WAIT_MS[0]];
       while (!signal.aborted) {

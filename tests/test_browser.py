@@ -77,7 +77,7 @@ def _wait_for_box(page: Page, server: Server, *, shown: bool, reach_px: int = EX
 
 def test_pictures_move_on_the_page_of_all_cameras(page: Page, server: Server) -> None:
     page.goto(server.url)
-    assert page.evaluate(MOVES, '[data-camera="demo"] img') > 100
+    assert page.evaluate(MOVES, '[data-camera="demo"] canvas') > 100
     page.get_by_text("1 of 2 online").wait_for()
     page.locator('[data-camera="demo"] .found', has_text="cat").wait_for()
     page.locator('[data-camera="lost"] .found', has_text="connection refused").wait_for()
@@ -147,7 +147,7 @@ def test_returning_by_the_back_button_shows_the_picture_again(page: Page, server
     page.goto(server.url)
     page.goto(f"{server.url}/cameras/demo")
     page.go_back()
-    assert page.evaluate(MOVES, '[data-camera="demo"] img') > 100
+    assert page.evaluate(MOVES, '[data-camera="demo"] canvas') > 100
 
 
 @pytest.mark.parametrize("path", ["/", "/cameras/demo", "/cameras/lost"])

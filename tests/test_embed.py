@@ -98,7 +98,7 @@ def test_nine_cameras_all_move_over_one_connection(page: Page, server: Server) -
     asked = requests(page)
     page.goto(server.url)
     for name in NINE:
-        assert page.evaluate(MOVES, f'[data-camera="{name}"] img') > 100
+        assert page.evaluate(MOVES, f'[data-camera="{name}"] canvas') > 100
     assert asked == [f"ws://127.0.0.1:{server.port}/api/v1/wall"]
     assert server.viewers == 9
 
@@ -110,7 +110,7 @@ def test_hidden_tab_is_no_viewer_and_comes_back(page: Page, server: Server) -> N
     assert server.has_viewers(0, GONE_WITHIN_S)
     page.evaluate(HIDE, False)
     assert server.has_viewers(9)
-    assert page.evaluate(MOVES, '[data-camera="cam9"] img') > 100
+    assert page.evaluate(MOVES, '[data-camera="cam9"] canvas') > 100
 
 
 def test_page_that_is_left_has_no_viewers_and_comes_back(page: Page, server: Server) -> None:
@@ -125,10 +125,10 @@ def test_page_that_is_left_has_no_viewers_and_comes_back(page: Page, server: Ser
 def test_cameras_that_cannot_be_seen_are_not_watched(page: Page, server: Server) -> None:
     page.set_viewport_size({"width": 320, "height": 400})
     page.goto(server.url)
-    assert wait_until(lambda: shown_width(page) > 0, 10)
+    page.locator("stream-camera[data-state=live]").first.wait_for()
     assert 0 < server.viewers < 9
     page.locator('[data-camera="cam9"]').scroll_into_view_if_needed()
-    assert page.evaluate(MOVES, '[data-camera="cam9"] img') > 100
+    assert page.evaluate(MOVES, '[data-camera="cam9"] canvas') > 100
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_picture_moves_and_its_viewer_goes_with_the_page(
 def test_nine_cameras_all_move_and_their_viewers_go_with_the_page(tab: Tab, server: Server) -> None:
     tab.goto(server.url)
     for name in NINE:
-        assert tab.evaluate(MOVES, f'[data-camera="{name}"] img') > 100
+        assert tab.evaluate(MOVES, f'[data-camera="{name}"] canvas') > 100
     assert server.has_viewers(9)
     assert "stream.mjpg" not in tab.evaluate(ASKED_FOR), "they come over one WebSocket"
     tab.goto("about:blank")

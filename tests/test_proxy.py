@@ -339,7 +339,7 @@ def test_wall_comes_through_nginx_to_pages_of_the_same_site_only(nginx: Nginx) -
 @pytest.mark.parametrize(
     ("path", "picture", "viewers"),
     [
-        ("/cams/", '[data-camera="cam5"] img', 5),
+        ("/cams/", '[data-camera="cam5"] canvas', 5),
         ("/cams/cameras/cam1", "#picture", 1),
         ("/cams/embed/cam1", "img", 1),
     ],

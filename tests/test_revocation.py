@@ -250,7 +250,7 @@ def test_camera_not_to_be_seen_is_on_no_wall(server: Guarded) -> None:
     for name in ("demo", "nope"):
         with Client.connect(server.port, {"X-Api-Token": token}) as client:
             client.watch({"id": 1, "camera": name})
-            said.append(client.wait_for_close()[1].replace(name, "X"))
+            said.append(client.text()["reason"].replace(name, "X"))
     assert said == ["there is no camera 'X'"] * 2
 
 

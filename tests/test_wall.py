@@ -213,6 +213,13 @@ def test_cameras_change_while_the_rest_goes_on(server: Server) -> None:
     assert wait_until(lambda: viewers(server) == [0, 0], 3)
 
 
+def test_camera_that_is_not_there_does_not_stop_another(server: Server) -> None:
+    with Client.connect(server.port) as client:
+        client.watch({"id": 1, "camera": "demo"}, {"id": 2, "camera": "nobody"})
+        assert client.text() == {"ended": 2, "reason": "there is no camera 'nobody'"}
+        assert client.picture().id == 1
+
+
 def test_message_in_pieces_is_one_message(server: Server) -> None:
     text = json.dumps({"cameras": [{"id": 1, "camera": "demo"}]})
     with Client.connect(server.port) as client:
@@ -230,7 +237,6 @@ def test_message_in_pieces_is_one_message(server: Server) -> None:
         ("", 1008, "Invalid JSON"),
         ("[]", 1008, "got a list, expected a section of its own"),
         ('{"ack": "x"}', 1008, "ack: got 'x', expected a whole number"),
-        ('{"cameras": [{"id": 1, "camera": "nobody"}]}', 1008, "there is no camera 'nobody'"),
         ('{"cameras": [{"camera": "demo"}]}', 1008, "cameras.0.id: is missing"),
         (
             '{"cameras": [{"id": 1, "camera": "demo", "width": -1}]}',
@@ -262,10 +268,12 @@ def test_reason_reaches_a_client_that_goes_on_talking(server: Server) -> None:
 
 def test_viewers_beyond_the_limit_are_refused_with_the_reason() -> None:
     with Server(*SMALL_DEMO, *NO_DETECTOR, "--set", "server.max_viewers=1") as server:
-        with Viewer(server.port) as viewer, Client.connect(server.port) as client:
+        with Viewer(server.port) as viewer:
             viewer.read(1)
-            client.watch({"id": 1, "camera": "demo"})
-            code, reason = client.wait_for_close()
+            # Not sooner: a client that waits here answers no ping, and is silent where the machine is slow.
+            with Client.connect(server.port) as client:
+                client.watch({"id": 1, "camera": "demo"})
+                code, reason = client.wait_for_close()
         assert code == 1013
         assert "server.max_viewers" in reason
 

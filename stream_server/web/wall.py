@@ -9,7 +9,8 @@ Each picture is one binary message: `HEADER` (big-endian: id, uint32; the frame'
 taken, seconds since 1970, float64), then the JPEG. The client answers each with `{"ack": id}` once it shows
 it. A camera with two pictures unanswered gets no more until then, and then the newest: nothing is
 queued. A picture is sent again after 5 s without a newer one. `{"ended": id}` says that nothing will come
-of that camera any more.
+of that camera any more; where there is no such camera, or not for this client, `reason` says so: cameras
+come and go, the others are shown on.
 
 What the server does not understand or cannot give ends the connection, with the reason in the close frame.
 """
@@ -178,19 +179,20 @@ class Wall:
                 del self._tiles[number]
         for number, wish in wishes.items():
             if number not in self._tiles:
-                self._tiles[number] = self._watch(wish)
+                self._watch(wish)
 
-    def _watch(self, wish: CameraWish) -> _Tile:
+    def _watch(self, wish: CameraWish) -> None:
         pipeline = self._engine.pipelines.get(wish.camera)
         if pipeline is None or not self._lease.grant.may_see(wish.camera):
-            raise Refusal(REFUSED, f"there is no camera {wish.camera!r}")
+            self._say_ended(wish, reason=f"there is no camera {wish.camera!r}")
+            return
         config = pipeline.config
         fps = wish.fps or config.stream.fps
         try:
             viewer = self._engine.watch(wish.camera, wish.variant(config), fps, self._address, self._lease)
         except LimitError as exc:
             raise Refusal(TRY_LATER, str(exc)) from None
-        return _Tile(wish, viewer, self._socket)
+        self._tiles[wish.id] = _Tile(wish, viewer, self._socket)
 
     def _show(self, now: float) -> None:
         """Send what is due while the socket takes it, to whom nothing was sent for longest first."""
@@ -214,4 +216,7 @@ class Wall:
     def _end(self, tile: _Tile) -> None:
         tile.close()
         del self._tiles[tile.wish.id]
-        self._socket.send(json.dumps({"ended": tile.wish.id}))
+        self._say_ended(tile.wish)
+
+    def _say_ended(self, wish: CameraWish, **more: str) -> None:
+        self._socket.send(json.dumps({"ended": wish.id, **more}))

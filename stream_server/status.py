@@ -38,6 +38,7 @@ from stream_server.troubles import (
     detector_troubles,
     disk_troubles,
     memory_troubles,
+    pace_troubles,
     settings_troubles,
     verdict,
 )
@@ -254,8 +255,9 @@ class Watchman:
         status = self._engine.pool.status() if self._engine.pool else None
         load = self._read_load(status) if sees_all else None
         detection = _detection(seen, status)
-        troubles = [*self._general_troubles(status, with_reason=sees_all)]
-        troubles += [trouble for pipeline in seen.values() for trouble in camera_troubles(pipeline, status)]
+        troubles = list(self._general_troubles(status, with_reason=sees_all))
+        troubles += [trouble for pipeline in seen.values() for trouble in camera_troubles(pipeline)]
+        troubles += pace_troubles(seen.values(), status) if status else ()
         troubles += self._machine_troubles(load) if sees_all else ()
         troubles += settings_troubles(self._settings.show()) if runs_it else ()
         level, summary = verdict([p.camera.state for p in seen.values()], detection, troubles)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from detector.machine import usable_cores
 from detector.pool import PoolStatus
 from stream_server.advice import advice_for
 from stream_server.camera import CameraState
@@ -39,7 +40,7 @@ class Trouble(BaseModel):
     advice: str = Field(description="What to do about it.")
 
 
-def camera_troubles(pipeline: Pipeline, pool: PoolStatus | None) -> Iterator[Trouble]:
+def camera_troubles(pipeline: Pipeline) -> Iterator[Trouble]:
     """Yield what is wrong with a camera."""
     name, camera = pipeline.name, pipeline.camera
     if camera.state in LOST:
@@ -48,8 +49,6 @@ def camera_troubles(pipeline: Pipeline, pool: PoolStatus | None) -> Iterator[Tro
         yield Trouble(level="error", camera=name, what=_with_reason(state, camera.reason), advice=advice)
     if pipeline.governor.level:
         yield _overload(pipeline)
-    if pool and camera.is_online and (slow := _slow_detection(pipeline, pool)):
-        yield slow
 
 
 def _with_reason(state: str, reason: str) -> str:
@@ -73,21 +72,37 @@ def _overload(pipeline: Pipeline) -> Trouble:
     )
 
 
-def _slow_detection(pipeline: Pipeline, pool: PoolStatus) -> Trouble | None:
-    """Return that the detector does not keep up with a camera; not where still frames are left out."""
-    wanted, done = pipeline.config.detect, pipeline.detections_per_s
-    asked = min(wanted.fps, pipeline.camera.fps)
-    if pipeline.analysis is None or wanted.motion.gate or not pipeline.counters.skipped:
-        return None
-    if not any(worker.state in ("idle", "busy") for worker in pool.workers) or done >= KEEPS_UP * asked:
-        return None
-    return Trouble(
+def pace_troubles(pipelines: Collection[Pipeline], pool: PoolStatus) -> Iterator[Trouble]:
+    """Yield that the detector does not keep up with cameras; those that leave out still frames do not count."""
+    if not any(worker.state in ("idle", "busy") for worker in pool.workers):
+        return
+    slow = [pipeline for pipeline in pipelines if _is_behind(pipeline)]
+    if not slow:
+        return
+    done = sum(pipeline.detections_per_s for pipeline in slow)
+    asked = sum(_asked_fps(pipeline) for pipeline in slow)
+    name = slow[0].name if len(slow) == 1 else None
+    of = "" if name else f" of {len(slow)} cameras"
+    busy, cores = len(pool.workers) * pool.threads, usable_cores()
+    more = f"Raise detector.workers: it uses {busy} of {cores} cores. Or lower" if busy < cores else "Lower"
+    yield Trouble(
         level="warning",
-        camera=pipeline.name,
-        what=f"{done:.1f} of {asked:.1f} frames a second are analysed: the detector has no time for more",
-        advice=f"Lower cameras.{pipeline.name}.detect.fps or that of others, analyse only what moves "
-        "(detect.motion.gate), or set detector.model to a faster one (`stream-server models bench`).",
+        camera=name,
+        what=f"{done:.1f} of {asked:.1f} frames a second{of} are analysed: the detector has no time for more",
+        advice=f"{more} cameras.{name or 'NAME'}.detect.fps, analyse only what moves (detect.motion.gate), "
+        "or set detector.model to a faster one (`stream-server models bench`).",
     )
+
+
+def _asked_fps(pipeline: Pipeline) -> float:
+    return min(pipeline.config.detect.fps, pipeline.camera.fps)
+
+
+def _is_behind(pipeline: Pipeline) -> bool:
+    if pipeline.analysis is None or pipeline.config.detect.motion.gate or not pipeline.camera.is_online:
+        return False
+    is_slow = pipeline.detections_per_s < KEEPS_UP * _asked_fps(pipeline)
+    return is_slow and pipeline.counters.skipped > 0
 
 
 _DETECTOR_ADVICE: tuple[tuple[str, str], ...] = (

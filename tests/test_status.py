@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from stream_server.troubles import (
     detector_troubles,
     disk_troubles,
     memory_troubles,
+    pace_troubles,
     settings_troubles,
     verdict,
 )
@@ -265,6 +267,39 @@ def test_lost_detectors_are_told(status: PoolStatus, level: str | None, advice: 
     assert all(advice in trouble.advice and str(status.error) in trouble.what for trouble in found)
     for trouble in detector_troubles(status, with_reason=False):
         assert str(status.error) not in trouble.what + trouble.advice
+
+
+class _Watched:
+    """As much of a pipeline as the pace of its detection is told by."""
+
+    def __init__(self, name: str, done: float, skipped: int = 9, state: CameraState = "online") -> None:
+        self.name = name
+        self.config = CameraConfig.model_validate({"source": "demo:", "detect": {"fps": 5}})
+        self.camera = SimpleNamespace(fps=10.0, is_online=state == "online")
+        self.analysis = object()
+        self.detections_per_s = done
+        self.counters = SimpleNamespace(skipped=skipped)
+
+
+@pytest.mark.parametrize(
+    ("watched", "camera", "what"),
+    [
+        ([_Watched("front", 4.9)], None, None),
+        ([_Watched("front", 1.0, skipped=0)], None, None),
+        ([_Watched("front", 1.0, state="offline")], None, None),
+        ([_Watched("front", 1.0), _Watched("yard", 5.0)], "front", "1.0 of 5.0 frames a second are"),
+        (
+            [_Watched("front", 1.0), _Watched("yard", 2.0)],
+            None,
+            "3.0 of 10.0 frames a second of 2 cameras are",
+        ),
+    ],
+)
+def test_slow_detection_is_told_once(watched: list[Any], camera: str | None, what: str | None) -> None:
+    found = list(pace_troubles(watched, _pool(None, "busy")))
+    assert [trouble.camera for trouble in found] == ([] if what is None else [camera])
+    assert all(str(what) in trouble.what for trouble in found)
+    assert not list(pace_troubles(watched, _pool(None, "starting")))
 
 
 def _load(available: int | None, ours: int = 0) -> Load:

@@ -73,7 +73,7 @@ def _overload(pipeline: Pipeline) -> Trouble:
 
 
 def pace_troubles(pipelines: Collection[Pipeline], pool: PoolStatus) -> Iterator[Trouble]:
-    """Yield that the detector does not keep up with cameras; those that leave out still frames do not count."""
+    """Yield that the detector does not keep up with cameras, but for those that leave out still frames."""
     if not any(worker.state in ("idle", "busy") for worker in pool.workers):
         return
     slow = [pipeline for pipeline in pipelines if _is_behind(pipeline)]

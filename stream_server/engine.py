@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 
-from detector.errors import ModelError
+from detector.errors import DetectorError, ModelError
 from detector.gpus import gpus_for
 from detector.messages import DetectOptions
 from detector.model_file import ModelFile
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.5
 CLOSE_WITHIN_S = 3.0
+LABELS_WITHIN_S = 10.0
+"""How long a change of the cameras waits for the labels of models that are being loaded."""
 
 
 class Engine:
@@ -117,6 +120,9 @@ class Engine:
         for name, camera in config.enabled_cameras.items():
             if camera.detect.enabled:
                 self._check_model(config, f"cameras.{name}.detect.model", camera.detect.model)
+        if not self.pool.labels:
+            with suppress(DetectorError):  # said elsewhere; classes are then not looked at
+                self.pool.wait_ready(LABELS_WITHIN_S)
         check_classes(config, {model.name: self.pool.labels_of(model.name) for model in self._models})
 
     def _check_model(self, config: Config, key: str, name: str | None) -> None:

@@ -131,8 +131,7 @@ def test_viewer_who_stops_reading_is_dropped_without_a_trace(server: Server) -> 
     ("number", "answer"),
     [
         (signal.SIGTTIN, "one web worker is all there can be: a second one would open every camera twice"),
-        (signal.SIGHUP, "the configuration is read at the start; restart to use a changed one"),
-        (signal.SIGUSR2, "the configuration is read at the start; restart to use a changed one"),
+        (signal.SIGUSR2, "restart the server for a new version; SIGHUP reads the configuration again"),
     ],
 )
 def test_signal_that_would_double_the_server_is_refused_with_the_reason(

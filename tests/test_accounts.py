@@ -6,9 +6,12 @@ import json
 import shutil
 import sqlite3
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -628,3 +631,17 @@ def test_password_of_the_database_is_shown_nowhere(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["user", "list", "--set", "auth.database=nope://u:C0-secret@h/x"])
     assert result.exit_code == 2
     assert "C0-secret" not in result.output
+
+
+def test_database_is_made_once_whoever_is_first(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/accounts.db"
+    make = (
+        f"from stream_server.accounts.database import open_database; open_database({address!r}, create=True)"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", make]) for _ in range(2)]
+    with ThreadPoolExecutor(4) as threads:
+        for made in [threads.submit(open_database, address, create=True) for _ in range(4)]:
+            engine = made.result(30)
+            assert engine
+            engine.dispose()
+    assert [other.wait(30) for other in others] == [0, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from stream_server.errors import AccountsError, ConfigError
+
+_MIGRATING = threading.Lock()
+"""One thread at a time: Alembic keeps what it is doing in global variables."""
 
 
 def open_database(address: str, *, create: bool) -> Engine | None:
@@ -82,7 +86,9 @@ def _migrate(engine: Engine) -> None:
     config = AlembicConfig()
     config.set_main_option("script_location", "stream_server.accounts:migrations")
     newest = ScriptDirectory.from_config(config).get_current_head()
-    with engine.begin() as connection:
+    with _MIGRATING, engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # another process may be at it
         if MigrationContext.configure(connection).get_current_revision() == newest:
             return
         config.attributes["connection"] = connection

@@ -12,7 +12,7 @@ const shown = new Map();
 function options() {
   const fields = new FormData(form);
   const said = { side: fields.getAll("side").join(",") };
-  for (const name of ["classes", "blur", "every", "format", "trails"]) said[name] = fields.get(name)?.trim();
+  for (const name of ["model", "classes", "blur", "every", "format", "trails"]) said[name] = fields.get(name)?.trim();
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value));
 }
 
@@ -30,7 +30,8 @@ async function start(event) {
   problem.textContent = "";
   const files = document.getElementById("files");
   const path = document.getElementById("path");
-  const chosen = [...files.files];
+  const kept = files.files;
+  const chosen = [...kept];
   const asked = options();
   try {
     if (path?.value) {
@@ -44,6 +45,7 @@ async function start(event) {
     const { videos } = await (await ask(api)).json();
     for (const file of chosen) await send(api, file, asked, videos, ask);
   } catch (error) {
+    if (!files.files.length) files.files = kept;
     problem.textContent = error.message;
   }
 }
@@ -51,12 +53,15 @@ async function start(event) {
 const size = (bytes) => (bytes < 2 ** 20 ? `${Math.ceil(bytes / 2 ** 10)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 const seconds = (value) => `${Math.floor(value / 60)}:${String(Math.round(value) % 60).padStart(2, "0")}`;
 
-function facts({ state, reason, bytes, received, progress, summary }) {
+const day = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
+const keptUntil = (until) => (until === null ? [] : [`kept until ${day.format(new Date(until))}`]);
+
+function facts({ state, reason, bytes, received, progress, summary, kept_until }) {
   if (state === "uploading") return `${Math.floor((100 * received) / bytes)} % of ${size(bytes)} are here`;
   if (state === "failed") return reason;
   if (summary) {
     const objects = Object.entries(summary.objects).map(([label, count]) => `${count} ${label}`).join(", ");
-    return [`${summary.frames} frames`, objects || "nothing found", ...summary.notes].join(" · ");
+    return [`${summary.frames} frames`, objects || "nothing found", ...summary.notes, ...keptUntil(kept_until)].join(" · ");
   }
   if (!progress?.frames) return state === "queued" ? "waits for its turn" : "is being prepared";
   const { frames, expected, fps, left_s, objects } = progress;

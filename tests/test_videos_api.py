@@ -274,7 +274,6 @@ def test_what_cannot_be_is_refused_and_nothing_is_kept(
     [
         ("broken.mp4", {}, "cannot play broken.mp4"),
         ("short.mp4", {"start_s": 1000}, "no picture"),
-        ("short.mp4", {"classes": ["unicorn"]}, "does not know unicorn"),
     ],
 )
 def test_video_that_cannot_be_annotated_says_why(

@@ -51,7 +51,7 @@ class Keeper:
 
     def _run(self) -> None:
         lengths = (self._config.keep_s, self._config.keep_uploads_s)
-        every_s = min(LOOK_EVERY_S, *(length for length in lengths if length is not None))
+        every_s = min([LOOK_EVERY_S, *filter(None, lengths)])
         while not self._stop.is_set():
             try:
                 self._look()

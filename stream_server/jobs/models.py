@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from detector.errors import ModelError
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from stream_server.config import Config
@@ -38,8 +39,11 @@ class JobModels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What may be asked for, the detector's own first. Raises ModelError."""
-        return tuple(self._files())
+        """What may be asked for, the detector's own first; none where that is not there."""
+        try:
+            return tuple(self._files())
+        except ModelError:
+            return ()
 
     def file(self, name: str | None = None) -> ModelFile:
         """Return the model of that name, by default the detector's. Raises OptionError, ModelError."""

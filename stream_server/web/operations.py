@@ -21,7 +21,8 @@ from stream_server.web.settings_api import MERGE_PATCH, CameraBody, Finding, Set
 from stream_server.web.status import StatusQuery
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.uploads import DetectBody
-from stream_server.web.videos import PIECE, VideoBody, VideoInfo, VideoList, VideoQuery
+from stream_server.web.video_info import VideoInfo, VideoList
+from stream_server.web.video_uploads import PIECE, VideoBody, VideoQuery
 
 Content = Mapping[str, type[BaseModel] | None]
 """By media type the type of JSON; None: bytes or text of that kind."""

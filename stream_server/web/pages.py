@@ -46,6 +46,8 @@ def camera(camera: str) -> str:
 @blueprint.get("/videos")
 def videos() -> str:
     """Show the videos that are annotated in the background, and take more."""
-    config = engine().config.videos
-    may_name = config.media_root is not None and grant().cameras is None
-    return render_template("videos.html", may_name=may_name, max_bytes=config.max_bytes)
+    videos = engine().videos
+    may_name = videos.config.media_root is not None and grant().cameras is None
+    return render_template(
+        "videos.html", may_name=may_name, max_bytes=videos.config.max_bytes, models=videos.models.names
+    )

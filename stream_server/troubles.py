@@ -252,7 +252,7 @@ def verdict(
     if broken:
         return "error", _sentence("; ".join(broken))
     if not states:
-        return "warning", "No camera is set up."
+        return "warning", "There is no camera."
     well = ", ".join((*_well(states), *_DETECTION[detection]))
     if troubles:
         things = "1 thing needs" if len(troubles) == 1 else f"{len(troubles)} things need"

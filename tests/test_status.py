@@ -363,7 +363,7 @@ _WARNING = Trouble(level="warning", camera=None, what="a disk is full", advice="
 @pytest.mark.parametrize(
     ("states", "detection", "troubles", "level", "summary"),
     [
-        ([], "off", [], "warning", "No camera is set up."),
+        ([], "off", [], "warning", "There is no camera."),
         (["online"], "off", [], "ok", "All is well: the camera shows pictures."),
         (
             ["online", "online", "idle"],

@@ -59,7 +59,7 @@ def test_what_is_wrong_comes_first_with_what_to_do(page: Page, server: Server) -
     page.goto(server.url)
     page.get_by_role("link", name="Status").click()
     page.get_by_text("1 of 2 cameras shows no picture.").wait_for()
-    trouble = page.locator("#troubles li", has_text="gate")
+    trouble = page.locator("#troubles [data-level=error]")
     assert REFUSED in trouble.inner_text()
     assert "nothing listens at port 9" in trouble.inner_text()
     assert trouble.get_by_role("link", name="Settings of gate").get_attribute("href") == "/settings#gate"

@@ -166,7 +166,7 @@ def test_where_nothing_can_be_written_there_are_lines_to_paste(browser: Browser)
             }
         }
         page.get_by_role("button", name="Add the demo").click()
-        page.get_by_text("The lines to add are above.").wait_for()
+        page.get_by_text("The lines to add are above.", exact=True).wait_for()
         assert yaml.safe_load(lines.inner_text())["cameras"] == {"demo": {"source": "demo:"}}
         page.close()
 

@@ -136,10 +136,9 @@ export class Form {
   complain(lines) {
     this.clear();
     const homeless = lines.filter(({ key, text }) => !this.#mark(this.#fieldOf(key), text)).map(({ key, text }) => (key ? `${key}: ${text}` : text));
-    const first = this.#form.querySelector("[aria-invalid=true]");
-    const folded = first?.closest("details");
-    if (folded) folded.open = true;
-    first?.focus();
+    const marked = this.#form.querySelectorAll("[aria-invalid=true]");
+    if ([...marked].some((input) => input.closest("details"))) this.#part("advanced").open = true;
+    marked[0]?.focus();
     return homeless;
   }
 

@@ -40,7 +40,8 @@
     signal.addEventListener("abort", end);
   });
 
-  // The ways to get pictures: each shows them until it ends, rejects when it fails, stops when `signal` aborts.
+  // The ways to get pictures: each shows them until it ends, rejects when it fails, stops when `signal` aborts; one
+  // resolves to true if the server has said that there is nothing more to show, and no way is to blame.
 
   async function mjpeg(camera, signal) {
     const answer = await fetch(camera.url("stream.mjpg"), { signal, cache: "no-store" });
@@ -148,7 +149,7 @@
       this.#heardAt = performance.now();
       if (typeof data === "string") {
         const number = JSON.parse(data).ended;
-        this.#guests.get(number)?.resolve();
+        this.#guests.get(number)?.resolve(true);
         this.leave(number);
         return;
       }
@@ -309,7 +310,7 @@
       this.#width = this.wishes().width;
       let [rank, waitMs] = [0, WAIT_MS[0]];
       while (!signal.aborted) {
-        const workedMs = await this.#try(ways[rank], signal);
+        const { workedMs, isOver } = await this.#try(ways[rank], signal);
         await pause(waitMs, signal);
         if (signal.aborted) return;
         if (workedMs > WORKED_MS) {
@@ -317,14 +318,15 @@
         } else {
           this.dataset.state = "lost";
           waitMs = Math.min(2 * waitMs, WAIT_MS[1]);
-          if (await this.#answers()) rank = (rank + 1) % ways.length;
+          if (!isOver && await this.#answers()) rank = (rank + 1) % ways.length;
         }
       }
     }
 
-    // Plays one way until it fails or stalls; returns for how long it showed pictures.
+    // Plays one way until it fails or stalls; returns for how long it showed pictures, and whether there are no more.
     async #try(way, signal) {
       const began = performance.now();
+      let isOver = false;
       const attempt = new AbortController();
       const stop = () => attempt.abort();
       const watchdog = setInterval(() => {
@@ -332,14 +334,14 @@
       }, 1000);
       signal.addEventListener("abort", stop, { once: true });
       try {
-        await way(this, attempt.signal);
+        isOver = await way(this, attempt.signal) === true;
       } catch {
         // Whatever it was: tried again, or another way.
       }
       stop();
       clearInterval(watchdog);
       signal.removeEventListener("abort", stop);
-      return this.#shownAt - began;
+      return { workedMs: this.#shownAt - began, isOver };
     }
 
     // Whether the server can be reached at all: if it cannot, no way is to blame.

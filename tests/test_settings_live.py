@@ -233,6 +233,24 @@ def test_last_camera_makes_room_for_the_demo_and_the_first_takes_its_place(tmp_p
         assert home.names == [stand_in]
 
 
+def test_first_camera_that_detects_brings_the_detector(tmp_path: Path) -> None:
+    idle = TEXT.replace("workers: 0", "workers: 1").replace(".mp4'", ".mp4', detect: {enabled: false}")
+    home = Home(tmp_path / "config.yaml", idle)
+    with home.engine:
+        assert home.engine.pool is None
+        assert home.engine.image_analyst is None
+        with pytest.raises(ConfigError, match=r"cameras\.front\.detect\.classes: .*'dgo'"):
+            home.settings.patch("front", {"detect": {"enabled": True, "classes": ["dgo"]}})
+        assert home.engine.pool is None
+        home.settings.patch("front", {"detect": {"enabled": True}})
+        front = home.engine.pipelines["front"]
+        assert wait_until(lambda: len(front.labels) == 80, 30)
+        home.opened["a.mp4"][0].emit(raw_picture(plain(90)))
+        assert wait_until(lambda: front.analysis is not None, 30)
+        assert home.engine.image_analyst is not None
+        assert not home.engine.pipelines["back"].detects
+
+
 # The command line.
 
 

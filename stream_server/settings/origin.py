@@ -11,7 +11,6 @@ from pydantic import SecretStr
 
 from stream_server.config import CameraConfig, Config, database_of
 from stream_server.config_text import compose, parse_yaml, read_text
-from stream_server.sources.webcam import find_webcams
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,8 @@ class Origin:
 
 def _something() -> dict[str, CameraConfig]:
     """Return the first webcam, else the demo."""
+    from stream_server.sources.webcam import find_webcams  # noqa: PLC0415 - loads OpenCV
+
     webcams = find_webcams()
     if webcams:
         return {"webcam": CameraConfig(source=webcams[0].path)}

@@ -7,16 +7,22 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from detector.detections import BGRImage
 from detector.pool import DetectorPool
 from stream_server.errors import OptionError, SourceError
 from stream_server.sources.file import FORMATS
 from stream_server.video import Crop, Options, OutputError, Progress, annotate, detections
 from tests.videos import (
+    BARS,
+    BARS_HEIGHT,
     add_sound,
     decoded_sound,
+    ffmpeg_images_of,
     images_of,
     probe,
     sound_of,
@@ -136,30 +142,38 @@ def test_file_that_is_cut_off_gives_the_frames_it_has(tmp_path: Path, pool: Dete
     assert len(probe(tmp_path / "out.mp4").times_s) == count
 
 
-@pytest.mark.parametrize("colours", [(1, 1, 1, 1), (2, 5, 5, 6), (1, 6, 6, 6)])
-def test_colours_and_their_tags_are_kept(
-    tmp_path: Path, pool: DetectorPool, colours: tuple[int, int, int, int]
-) -> None:
-    source = write_scenes(tmp_path / "in.mp4", 5, colours=colours)
-    annotate(source, tmp_path / "out.mp4", pool=pool)
-    import av
+BT601, BT709 = (6, 6, 6), (1, 1, 1)
+LIMITED, FULL = 1, 2
 
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        context = container.streams.video[0].codec_context
-        tags = context.color_range, context.colorspace, context.color_primaries, context.color_trc
-        after = next(container.decode(video=0)).to_ndarray()
-    assert tags == colours
-    with av.open(str(source)) as container:
-        before = next(container.decode(video=0)).to_ndarray()
-    assert abs(int(before[119, 150]) - int(after[119, 150])) <= 2  # brightness where nothing is drawn
-    for plane in (120, 150):  # both chroma planes, in the middle of the patch
-        u_before, u_after = (image[plane : plane + 30].reshape(60, 80)[30, 12] for image in (before, after))
-        assert abs(int(u_before) - int(u_after)) <= 5
+
+@pytest.mark.parametrize("matrix", [BT601, BT709])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".gif"])
+def test_colours_where_nothing_is_drawn_are_those_of_the_source(
+    tmp_path: Path, pool: DetectorPool, suffix: str, color_range: int, matrix: tuple[int, int, int]
+) -> None:
+    colours = (color_range, *matrix)
+    source = write_scenes(tmp_path / "in.mp4", 6, colours=colours, empty=[4, 5], options={"crf": "4"})
+    out = tmp_path / f"out{suffix}"
+    annotate(source, out, pool=pool)
+    before, after = ffmpeg_images_of(source), ffmpeg_images_of(out)
+    for number in (0, 5):  # a picture that is drawn into, and one that is not
+        assert np.abs(_bars(before[number]) - BARS).max() <= 4  # the source is what it says
+        assert np.abs(_bars(after[number]) - _bars(before[number])).max() <= (9 if suffix == ".gif" else 4)
+    if suffix in (".mp4", ".mkv"):
+        with av.open(str(out)) as container:
+            context = container.streams.video[0].codec_context
+            tags = context.color_range, context.colorspace, context.color_primaries, context.color_trc
+        assert tags == colours
+
+
+def _bars(image: BGRImage) -> NDArray[np.float64]:
+    """Return the mean colour in the middle of each bar."""
+    bars = image[-BARS_HEIGHT:].reshape(BARS_HEIGHT, len(BARS), -1, 3)
+    return bars[8:-8, :, 8:-8].mean(axis=(0, 2))
 
 
 def test_metadata_is_kept(tmp_path: Path, pool: DetectorPool) -> None:
-    import av
-
     metadata = {"title": "Holiday", "comment": "by the sea", "creation_time": "2024-05-06T07:08:09.000000Z"}
     source = write_scenes(tmp_path / "in.mp4", 2, metadata=metadata)
     annotate(source, tmp_path / "out.mp4", pool=pool)

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
 from detector import BGRImage, Detections
 from tests.fakes import PatchDetector
 from tests.needs import need
 
+BARS = np.array([(60, 60, 190), (60, 190, 70), (200, 120, 60), (30, 200, 220), (150, 60, 170)], np.uint8)
+"""Colours (BGR) that no detector of these tests takes for an object."""
+BARS_HEIGHT = 24
 RED, BLUE, GREY, WHITE = (0, 0, 255), (255, 0, 0), (90, 90, 90), (255, 255, 255)
 
 
@@ -63,7 +67,8 @@ def write_scenes(
     """Write `count` scenes at 25 frames a second, or at `pts` in units of `tick`.
 
     white, empty: numbers, from 0, of frames that are white, or without the patch.
-    colours: codes of range, matrix, primaries and transfer function.
+    colours: codes of range, matrix, primaries and transfer function, as which the pixels are encoded;
+    then `BARS` stand below the patch.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
@@ -81,11 +86,28 @@ def write_scenes(
             image = scene(number, size_wh, patch=number not in empty)
             if number in white:
                 image[:] = WHITE
-            frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pixel_format)
+            if colours:
+                image[-BARS_HEIGHT:] = np.repeat(BARS, size_wh[0] // len(BARS), axis=0)
+            frame = _encodable(image, pixel_format, colours)
             frame.pts, frame.time_base = pts[number] if pts else number, context.time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def _encodable(
+    image: BGRImage, pixel_format: str, colours: tuple[int, int, int, int] | None
+) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+    if colours is None:
+        return frame.reformat(format=pixel_format)
+    color_range, matrix, _, _ = colours
+    return frame.reformat(
+        format=pixel_format,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange(color_range),
+        dst_colorspace=Colorspace.ITU709 if matrix == 1 else Colorspace.ITU601,
+    )
 
 
 def add_sound(path: Path, out: Path, seconds: float, codec: str = "aac") -> Path:
@@ -120,6 +142,14 @@ def images_of(path: Path) -> list[BGRImage]:
     """Return the pictures of a video, as stored."""
     with av.open(str(path)) as container:
         return [np.asarray(f.to_ndarray(format="bgr24"), np.uint8) for f in container.decode(video=0)]
+
+
+def ffmpeg_images_of(path: Path) -> list[BGRImage]:
+    """Return the pictures of a video as FFmpeg's program shows them, ranges and matrices heeded."""
+    width, height = probe(path).size_wh
+    command = [need("ffmpeg"), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "bgr24", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    return list(np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3))
 
 
 def sound_of(path: Path) -> list[tuple[int, bytes]]:

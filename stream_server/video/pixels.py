@@ -94,7 +94,8 @@ class Pixels:
 
     def passed(self, frame: VideoFrame, kind: Kind) -> VideoFrame:
         """Return `frame` in the pixel format of `kind`, nothing drawn on it."""
-        if frame.format.name == kind.pixels:
+        is_other = kind.is_jpeg and matrix_of(frame) != Colorspace.ITU601
+        if frame.format.name == kind.pixels and not is_other:
             return frame
         return self._convert(frame, kind, frame, matrix_of(frame), is_full_range(frame))
 
@@ -114,14 +115,13 @@ class Pixels:
     def _convert(
         self, frame: VideoFrame, kind: Kind, like: VideoFrame, matrix: Colorspace | None, is_full: bool
     ) -> VideoFrame:
-        is_jpeg = kind.pixels.startswith("yuvj")
-        to_full = is_jpeg or is_full_range(like)
+        to_full = kind.is_jpeg or is_full_range(like)
         return self._reformatter.reformat(
             frame,
             format="bgr24" if kind.pixels == "pal8" else kind.pixels,
             src_colorspace=matrix,
             src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
-            dst_colorspace=Colorspace.ITU601 if is_jpeg else matrix_of(like),
+            dst_colorspace=Colorspace.ITU601 if kind.is_jpeg else matrix_of(like),
             dst_color_range=ColorRange.JPEG if to_full or kind.pixels == "pal8" else ColorRange.MPEG,
             threads=1,
         )

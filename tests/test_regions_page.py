@@ -15,7 +15,7 @@ import yaml
 from detector.detections import Detections
 from stream_server.regions import Point, Polygon, Regions, check_polygon
 from tests.accessibility import violations
-from tests.browser import WITHIN_MS
+from tests.browser import WITHIN_MS, tab
 from tests.leaks import wait_until
 from tests.nginx import Nginx
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server
@@ -326,9 +326,9 @@ def test_unsaved_drawing_is_guarded(page: Page, site: Site) -> None:
     assert site.written("inside") == []
 
 
-def test_camera_of_the_command_line_is_explained(page: Page) -> None:
-    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
-        server.wait_for_camera(lambda info: info["state"] == "online", 10)
+def test_camera_of_the_command_line_is_explained(browser: Browser) -> None:
+    no_picture_yet = "status of 503"
+    with Server(*SMALL_DEMO, *NO_DETECTOR) as server, tab(browser, but_for=no_picture_yet) as page:
         page.goto(f"{server.url}/cameras/demo/regions")
         page.get_by_text("This camera comes from the command line").wait_for()
         page.get_by_text("There is no detector that could look.").wait_for()
@@ -337,6 +337,7 @@ def test_camera_of_the_command_line_is_explained(page: Page) -> None:
         assert page.get_by_role("button", name="Save").is_disabled()
         assert not violations(page)
         page.get_by_role("button", name="Discard changes").click()
+        page.goto("about:blank")
 
 
 def test_server_that_is_gone_is_said_to_be(page: Page, site: Site) -> None:

@@ -315,6 +315,7 @@ def test_cameras_of_the_command_line_are_explained(page: Page) -> None:
         assert page.get_by_role("button", name="Add camera").is_disabled()
         assert page.get_by_role("button", name="Remove demo").count() == 0
         assert not violations(page)
+        page.goto("about:blank")
 
 
 # For everybody, everywhere.

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_server.config import SourceConfig
+from stream_server.check import check_camera
+from stream_server.config import CameraConfig, SourceConfig
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.live import LiveSettings
@@ -150,6 +151,11 @@ def test_disabled_camera_keeps_its_settings(home: Home) -> None:
     assert home.settings.section("front") == {"source": "a.mp4", "password": "***", "enabled": False}
     home.settings.patch("front", {"enabled": None})
     assert home.names == ["front", "back"]
+
+
+def test_disabled_camera_is_not_opened_to_check_it() -> None:
+    report = check_camera(CameraConfig(source="none.mp4", enabled=False))
+    assert (report.is_ok, report.finding) == (True, "is not enabled")
 
 
 def test_camera_that_is_sent_pictures_comes_and_goes(home: Home) -> None:
@@ -296,6 +302,16 @@ def test_edit_by_hand_takes_effect(home: Home) -> None:
         home.path.write_text(TEXT.replace("b.mp4", "c.mp4"), encoding="utf-8")
         assert home.is_open("c.mp4")
     assert len(home.opened["a.mp4"]) == 1
+
+
+def test_asking_often_at_once_is_asking_once(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    watch = Watch(home.settings)
+    for _ in range(500):
+        watch.ask()
+    with watch:
+        assert wait_until(lambda: "configuration read again: no camera changed" in caplog.text, WITHIN_S)
+    assert caplog.text.count("read again") == 1
 
 
 def test_bad_edit_is_reported_and_the_old_stays_until_it_is_mended(

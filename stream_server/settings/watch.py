@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Literal
@@ -53,17 +54,20 @@ class Watch:
 
     def _run(self) -> None:
         changed: str | None = None
-        while True:
+        while "end" not in (asked := self._wait(LOOK_EVERY_S if changed is None else SETTLE_S)):
             try:
-                asked = self._asked.get(timeout=LOOK_EVERY_S if changed is None else SETTLE_S)
-            except Empty:
-                asked = None
-            if asked == "end":
-                return
-            try:
-                changed = self._look(changed, is_asked=asked is not None)
+                changed = self._look(changed, is_asked="reload" in asked)
             except Exception:
                 log.exception("the configuration could not be read again")
+
+    def _wait(self, timeout_s: float) -> set[str]:
+        """Return what was asked for, nothing after so long; asking often at once is asking once."""
+        asked: set[str] = set()
+        with suppress(Empty):
+            asked.add(self._asked.get(timeout=timeout_s))
+            while True:
+                asked.add(self._asked.get_nowait())
+        return asked
 
     def _look(self, changed: str | None, *, is_asked: bool) -> str | None:
         """Take what there is; return what is new but may be half of what comes."""

@@ -56,7 +56,7 @@ class Running:
 
     def __init__(self, peer: Peer, scene: Scene) -> None:
         self.peer = peer
-        self.address = ("127.0.0.1", _free_port())
+        self.address = ("127.0.0.1", free_port())
         self._command = ["taskset", "--cpu-list", SERVER_CORE, *peer.command(scene, self.address[1])]
         self._environment = {**os.environ, **scene.webcam.environment}
 
@@ -104,7 +104,8 @@ class Running:
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -32,7 +32,7 @@ async (box) => (await import(location.href)).chooseGrid(box)
 NOTE_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
-  for (const { sources } of list.getEntries()) window.shifts.push(...sources.map(({ node }) => node?.nodeName));
+  for (const { sources } of list.getEntries()) window.shifts.push(...sources.map(({ node }) => `${node}`));
 }).observe({ type: "layout-shift", buffered: true });
 """
 """Notes in `shifts` what the browser saw jump."""

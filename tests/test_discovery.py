@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stream_server.discovery import MAKERS, Search, lasting_path
+from stream_server.discovery import search as search_module
 from stream_server.discovery import soap as soap_module
 from stream_server.discovery import wsdiscovery as wsdiscovery_module
 from stream_server.discovery.makers import maker_of
@@ -202,6 +203,25 @@ def test_a_service_that_answers_anything_is_a_camera_of_unknown_streams(search: 
         (found,) = search.run().onvif
         assert found.source_hints == ()
         with pytest.raises(SourceError, match=r"^the camera"):
+            search.ask(camera.interface.ip, Login("admin", "secret"))
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(search: Search) -> None:
+    with OnvifCamera("127.1.0.2/16", soap=envelope(f"<!--{' ' * 300_000}-->")) as camera:
+        search.run()
+        with pytest.raises(SourceError, match="has more than 262144 bytes"):
+            search.ask(camera.interface.ip, Login("admin", "secret"))
+
+
+def test_a_camera_that_does_not_answer_is_waited_for_no_longer_than_others(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "ASK_WITHIN_S", 0.3)
+    with OnvifCamera("127.1.0.2/16", silent=True) as camera, OnvifCamera("127.1.0.3/16"):
+        found = search.run()
+        assert found.took_s < 2
+        assert [camera.are_told for camera in found.onvif] == [False, True]
+        with pytest.raises(SourceError, match="did not answer in time"):
             search.ask(camera.interface.ip, Login("admin", "secret"))
 
 

@@ -40,7 +40,7 @@ class OnvifCamera:
     scopes: what it says of itself, after onvif://www.onvif.org/.
     services: what it names as its services; {url} stands for the true one.
     answers: sent, as they are, in place of ProbeMatches; {id} stands for the probe's.
-    soap: sent, as it is, in place of every answer over HTTP.
+    soap: sent, as it is, in place of every answer over HTTP. silent: whether nothing is.
 
     `asked` lists the operations asked over HTTP; `authorizations` every header and token that came.
     """
@@ -57,6 +57,7 @@ class OnvifCamera:
         services: str = "{url}",
         answers: Sequence[bytes] | None = None,
         soap: bytes | None = None,
+        silent: bool = False,
     ) -> None:
         self.interface = IPv4Interface(at)
         self.address = str(self.interface.ip)
@@ -68,6 +69,7 @@ class OnvifCamera:
         self.services = services
         self.answers = answers
         self.soap = soap
+        self.silent = silent
         self.asked: list[str] = []
         self.authorizations: list[str] = []
         self._nonces: set[str] = set()
@@ -131,6 +133,8 @@ class OnvifCamera:
         """Return status and body."""
         operation = parse(message)[0].tag.rpartition("}")[2]
         self.asked.append(operation)
+        if self.silent:
+            self._closing.wait(10)
         if self.soap is not None:
             return 200, self.soap
         is_open = operation in ("GetSystemDateAndTime", "GetCapabilities") and self.login == "token"

@@ -29,8 +29,18 @@ function clockTrouble(now) {
   const apart = Date.parse(now) - Date.now();
   if (Math.abs(apart) < CLOCKS_APART_MS) return [];
   const how = `${duration(Math.abs(apart) / 1000)} ${apart > 0 ? "ahead of" : "behind"}`;
-  const advice = "Set the one that is wrong (on the server: sudo timedatectl set-ntp true); times here, logins and links depend on it.";
+  const advice = "Set the one that is wrong (on the server: `sudo timedatectl set-ntp true`); times here, logins and links depend on it.";
   return [{ level: "warning", camera: null, what: `the server's clock is ${how} this device's`, advice }];
+}
+
+// What stands between backquotes is to be typed.
+function withCode(text) {
+  return text.split("`").map((part, index) => {
+    if (index % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  });
 }
 
 function troubleItem({ level, camera, what, advice }) {
@@ -48,7 +58,7 @@ function troubleItem({ level, camera, what, advice }) {
   }
   head.append(what);
   const todo = document.createElement("p");
-  todo.append(advice);
+  todo.append(...withCode(advice));
   if (camera && page.dataset.settings) {
     const link = document.createElement("a");
     link.href = `${page.dataset.settings}#${encodeURIComponent(camera)}`;
@@ -151,7 +161,7 @@ function showDetector(detector) {
 }
 
 function showLatency({ window_s, stages }) {
-  document.getElementById("window").textContent = window_s === null ? "Since the start, all cameras together." : `In the last ${Math.round(window_s)} s, all cameras together.`;
+  document.getElementById("window").textContent = window_s === null ? "Since the start, the cameras above together." : `In the last ${Math.round(window_s)} s, the cameras above together.`;
   fill(body("stages"), stageRows(stages));
 }
 

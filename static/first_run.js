@@ -56,11 +56,6 @@ async function copy() {
   }
 }
 
-function sayReadOnly(reason) {
-  part("read-only").textContent = `Cameras cannot be added from here: ${reason}. After a test you get the lines to add by hand.`;
-  part("read-only").hidden = false;
-}
-
 if (page) {
   const { settings, test, section } = page.dataset;
   const adding = new Adding({ settings, test, section, showLines, added: () => location.reload() });
@@ -68,5 +63,4 @@ if (page) {
   part("search").addEventListener("click", () => search(adding));
   part("copy").addEventListener("click", copy);
   prepareMakers(page);
-  adding.whyReadOnly().then((reason) => { if (reason) sayReadOnly(reason); }, () => {}); // else adding says it
 }

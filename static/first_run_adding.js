@@ -1,7 +1,7 @@
 // Tests a camera and adds it to the configuration, or says what to write there. Knows nothing of the page.
 import { ask } from "./settings-api.js";
 
-const TESTED_AT_ONCE_BY_EYE = new Set(["demo:"]); // what needs no test
+const NEEDS_NO_TEST = new Set(["demo:"]);
 
 export class Adding {
   #settings;
@@ -19,15 +19,9 @@ export class Adding {
     this.#added = added;
   }
 
-  // Returns why nothing can be added here, "" where it can.
-  async whyReadOnly() {
-    const { is_writable: isWritable, reason } = await ask(this.#settings);
-    return isWritable ? "" : (reason ?? "the configuration file cannot be written");
-  }
-
   // Tests a camera, adds it under its name or one like it, and returns what to say. Throws a Refusal.
   async add(wished, section, say) {
-    const found = TESTED_AT_ONCE_BY_EYE.has(section.source) ? null : await ask(this.#test, "POST", section);
+    const found = NEEDS_NO_TEST.has(section.source) ? null : await ask(this.#test, "POST", section);
     if (found) say(`Found ${inWords(found)}. Adding …`);
     const { is_writable: isWritable, cameras, fixed } = await ask(this.#settings);
     const name = freeName(wished, new Set([...Object.keys(cameras), ...fixed]));

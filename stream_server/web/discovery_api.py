@@ -70,6 +70,7 @@ def _prepare(state: BlueprintSetupState) -> None:
         camera_makers=MAKERS,
         find_webcams=lambda: _webcams(search.webcams()),
         needs_first_camera=lambda: settings().names_no_camera,
+        why_read_only=lambda: settings().show().why_read_only,
     )
 
 

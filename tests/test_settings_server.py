@@ -7,6 +7,8 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,20 @@ def test_camera_that_goes_ends_its_streams_and_no_others(server: Server, file: P
             wall.picture()
         assert wall.text() == {"ended": 1}
     assert "back" not in file.read_text(encoding="utf-8")
+
+
+def test_camera_that_goes_ends_what_tells_of_its_objects(server: Server) -> None:
+    with (
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection,
+        Client.connect(server.port, path="/api/v1/cameras/front/ws") as detections,
+    ):
+        connection.request("GET", "/api/v1/cameras/front/events")
+        events = connection.getresponse()
+        assert events.status == 200
+        assert detections.text(30)["camera"] == "front"
+        assert ask(server, "DELETE", "/cameras/front").status == 204
+        assert detections.wait_for_close() == (1001, "the camera has ended")
+        assert b"event: detections" in events.read()
 
 
 def test_web_worker_that_is_replaced_runs_what_the_file_says(server: Server) -> None:

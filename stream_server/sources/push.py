@@ -27,8 +27,9 @@ class Inbox:
     def __init__(self) -> None:
         self._pictures: Latest[Picture] = Latest()
         self._taken = 0
-        self._lock = threading.Lock()  # guards the sender, and that it is told only while it is there
+        self._lock = threading.Lock()  # guards both below, and that a sender is told only while it is there
         self._sender: Sender | None = None
+        self._has_ended = False
 
     def admit(self, takeover: bool = False, on_end: Callable[[], None] = lambda: None) -> Sender:
         """Return who may send from now on, until its `with` block ends.
@@ -45,11 +46,14 @@ class Inbox:
             if self._sender:
                 self._sender.end()
             self._sender = sender
+            if self._has_ended:
+                sender.end()
         return sender
 
     def end(self) -> None:
-        """End the sender there is, if any."""
+        """End the sender there is, and whoever comes later: the camera is gone."""
         with self._lock:
+            self._has_ended = True
             if self._sender:
                 self._sender.end()
 

@@ -117,7 +117,7 @@ class _Follower:
     @property
     def has_ended(self) -> bool:
         """Whether nothing will come any more."""
-        return self._watched.camera.state == "ended"
+        return self._watched.analyses.is_closed or self._watched.camera.state == "ended"
 
 
 class _Talk:

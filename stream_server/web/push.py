@@ -151,7 +151,7 @@ def _take_endless(camera: str, inbox: Inbox, query: PushQuery) -> Response:
             if not sender.has_ended:
                 log.info("camera %s: who sent its pictures was lost: %s", camera, exc)
     if sender.has_ended:
-        abort(HTTPStatus.CONFLICT, "another one took over, or the server ends")
+        abort(HTTPStatus.CONFLICT, "another one took over, or the camera or the server has ended")
     tally.rejected += parser.rejected
     return _answer(camera, tally)
 
@@ -188,7 +188,7 @@ class _Talk:
                     json.dumps({"pictures": self._tally.pictures, "rejected": self._tally.rejected})
                 )
             if self._sender.has_ended:
-                raise Refusal(REFUSED, "another one took over")
+                raise Refusal(REFUSED, "another one took over, or the camera has ended")
             if self._lease.is_over:
                 raise Refusal(REFUSED, "what let you send has ended")
         raise Refusal(GOING_AWAY, "the server ends")

@@ -82,8 +82,8 @@ function arrange() {
   arranged = JSON.stringify(grid);
   wall.classList.toggle("compact", grid.isCompact);
   wall.style.setProperty("--columns", grid.columns);
-  wall.style.setProperty("--tile", `${grid.tileWidth}px`);
-  wall.style.setProperty("--picture", `${grid.pictureHeight}px`);
+  wall.style.setProperty("--tile-width", `${grid.tileWidth}px`);
+  wall.style.setProperty("--picture-height", `${grid.pictureHeight}px`);
   wall.style.setProperty("--words", `${grid.isCompact ? LINE_REM.compact : LINE_REM.beside}rem`);
   wall.dataset.arranged = "";
 }

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from flask import url_for
 
+CLOCK = "-use_wallclock_as_timestamps 1"
+"""FFmpeg takes 25 pictures a second for granted else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
@@ -145,13 +148,15 @@ def _vlc(to: _Addresses) -> Use:
 
 def _ffmpeg(to: _Addresses) -> Use:
     header = ' -headers "Authorization: Bearer $TOKEN"' if to.needs_token else ""
-    source = f'-f mpjpeg -use_wallclock_as_timestamps 1{header} -i "{to.stream}"'
+    source = f'{header} -i "{to.stream}"'
     return Use(
         "FFmpeg",
-        "Frames get the time at which they arrive.",
+        "What is recorded has each frame at the time at which it arrived.",
         (
-            Snippet("ffplay", "Watch", f"ffplay -fflags nobuffer {source}"),
-            Snippet("ffmpeg", "Record ten seconds", f"ffmpeg {source} -t 10 {to.camera}.mp4"),
+            Snippet("ffplay", "Watch", f"ffplay -f mpjpeg{source}"),
+            Snippet(
+                "ffmpeg", "Record ten seconds", f"ffmpeg -f mpjpeg {CLOCK}{source} -t 10 {to.camera}.mp4"
+            ),
         ),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from detector.pool import DetectorPool
 from stream_server.errors import OptionError, SourceError
 from stream_server.sources.file import FORMATS
 from stream_server.video import Crop, Options, OutputError, Progress, annotate, detections
+from tests.needs import need
 from tests.videos import (
     BARS,
     BARS_HEIGHT,
@@ -26,6 +29,7 @@ from tests.videos import (
     images_of,
     probe,
     sound_of,
+    subtitles_of,
     write_scenes,
 )
 
@@ -131,6 +135,72 @@ def test_sound_that_the_container_cannot_hold_is_named(tmp_path: Path, pool: Det
     summary = annotate(source, tmp_path / "out.mp4", pool=pool)
     assert summary.notes == ("the sound (wmav2) is left out: MP4 cannot hold it",)
     assert summary.frames == 5
+
+
+SUBTITLES = "1\n00:00:00,200 --> 00:00:00,600\nA patch\n\n2\n00:00:00,700 --> 00:00:00,900\nstill there\n"
+SAID = [(0.2, 0.4, "A patch"), (0.7, 0.2, "still there")]
+
+
+@pytest.fixture
+def rich(tmp_path: Path) -> Path:
+    """A video with sound, subtitles, another video and a file attached."""
+    sounding = add_sound(write_scenes(tmp_path / "v.mp4", 25), tmp_path / "s.mp4", 1)
+    (tmp_path / "s.srt").write_text(SUBTITLES)
+    (tmp_path / "font.ttf").write_bytes(b"font")
+    inputs = ["-i", sounding, "-i", tmp_path / "s.srt", "-i", write_scenes(tmp_path / "w.mp4", 5)]
+    attached = ["-attach", tmp_path / "font.ttf", "-metadata:s:t", "mimetype=font/ttf"]
+    maps = ["-map", "0", "-map", "1", "-map", "2", "-c", "copy", "-disposition:v:0", "default"]
+    command = [need("ffmpeg"), "-v", "error", *inputs, *attached, *maps, tmp_path / "rich.mkv"]
+    subprocess.run(command, check=True, timeout=60)
+    return tmp_path / "rich.mkv"
+
+
+LEFT_OUT = "left out, besides the main video: another video, an attachment"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "more"),
+    [
+        (".mkv", ()),
+        (".mp4", ("the subtitles (srt) are left out: MP4 cannot hold them",)),
+        (
+            ".gif",
+            (
+                "the sound (aac) is left out: GIF cannot hold it",
+                "the subtitles (srt) are left out: GIF cannot hold them",
+            ),
+        ),
+    ],
+)
+def test_other_streams_are_carried_where_that_can_be_and_named_where_not(
+    rich: Path, tmp_path: Path, pool: DetectorPool, suffix: str, more: tuple[str, ...]
+) -> None:
+    summary = annotate(rich, tmp_path / f"out{suffix}", pool=pool)
+    assert summary.notes == (LEFT_OUT, *more)
+    assert summary.frames == len(probe(tmp_path / f"out{suffix}").times_s) == 25
+    if suffix == ".mkv":
+        assert subtitles_of(tmp_path / "out.mkv") == subtitles_of(rich) == SAID
+        assert sound_of(tmp_path / "out.mkv") == sound_of(rich)
+
+
+def test_subtitles_of_mp4_are_carried_and_its_cover_is_named(tmp_path: Path, pool: DetectorPool) -> None:
+    (tmp_path / "s.srt").write_text(SUBTITLES)
+    cv2.imwrite(str(tmp_path / "cover.png"), np.zeros((8, 8, 3), np.uint8))
+    inputs = [write_scenes(tmp_path / "v.mp4", 25), tmp_path / "s.srt", tmp_path / "cover.png"]
+    given = [part for path in inputs for part in ("-i", path)]
+    maps = ["-map", "0", "-map", "1", "-map", "2", "-c", "copy", "-c:s", "mov_text"]
+    source = tmp_path / "in.mp4"
+    command = [need("ffmpeg"), "-v", "error", *given, *maps, "-disposition:v:1", "attached_pic", source]
+    subprocess.run(command, check=True, timeout=60)
+    summary = annotate(source, tmp_path / "out.mp4", pool=pool)
+    assert summary.notes == ("left out, besides the main video: a cover picture",)
+    said = [(at_s, length_s) for at_s, length_s, text in subtitles_of(tmp_path / "out.mp4") if "t" in text]
+    assert said == [(0.2, 0.4), (0.7, 0.2)]
+
+
+def test_subtitles_of_a_part_keep_to_its_time(rich: Path, tmp_path: Path, pool: DetectorPool) -> None:
+    annotate(rich, tmp_path / "out.mkv", Options(start_s=0.64), pool=pool)
+    assert subtitles_of(tmp_path / "out.mkv") == [(pytest.approx(0.06, abs=0.041), 0.2, "still there")]
 
 
 def test_file_that_is_cut_off_gives_the_frames_it_has(tmp_path: Path, pool: DetectorPool) -> None:

@@ -99,19 +99,19 @@ def test_window_that_gets_another_size_and_ctrl_c_leave_the_screen_readable(
 ) -> None:
     with Terminal(annotate, environment=HERE) as terminal:
         terminal.wait_for(_ends_with(r"a-.+━+", r"\d{2,} of 6000 frames .+"))
-        for columns, facts in ((50, r"\d+/6000 .+ objects?"), (100, r"\d+ of 6000 frames .+ objects?")):
-            terminal.resize(columns, 12)
-            lines = terminal.wait_for(_ends_with(r"a-.+━+", facts))
-            assert len([line for line in lines if "━" in line]) == 1
+        terminal.resize(100, 12)
+        lines = terminal.wait_for(_ends_with(r"a-.+━+", r"\d+ of 6000 frames .+ objects?"))
+        assert len([line for line in lines if "━" in line]) == 1
+        terminal.resize(50, 12)  # what is on its way meanwhile is too wide, and stays
+        terminal.wait_for(_ends_with(r"a-.+━+", r"\d+/6000 .+ objects?"))
         terminal.send(b"\x03")
         assert terminal.wait() == 130
         lines = terminal.lines
     out = tmp_path / NAME.replace(".mp4", ".annotated.mp4")
-    assert not [line for line in lines if "━" in line or " fps ·" in line]
-    assert [line.removeprefix("^C") for line in lines if "stopping" in line] == [
-        "stopping: the file is being finished; once more to give up"
-    ]
-    said = "".join(line.ljust(100) for line in lines)
+    (began,) = (number for number, line in enumerate(lines) if "stopping" in line)
+    assert not [line for line in lines[began:] if "━" in line or " fps ·" in line]
+    said = "".join(line.ljust(50) for line in lines[began:])
+    assert "stopping: the file is being finished; once more to give up" in said
     count = len(probe(out).times_s)
     assert f"{count} frames at" in said
     assert f"stopped; what was done is in {out}; the same command with --resume goes on" in said

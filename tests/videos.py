@@ -159,6 +159,19 @@ def sound_of(path: Path) -> list[tuple[int, bytes]]:
         return [(packet.pts or 0, bytes(packet)) for packet in packets]
 
 
+def subtitles_of(path: Path) -> list[tuple[float, float, str]]:
+    """Return when each subtitle begins, from the first frame on, how long it is shown, and what it says."""
+    zero_s, said = None, []
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0, subtitles=0):
+            at_s = float((packet.pts or 0) * packet.time_base)
+            if packet.size and packet.stream.type == "video":
+                zero_s = at_s if zero_s is None else min(zero_s, at_s)
+            elif packet.size:
+                said.append((at_s, float(packet.duration * packet.time_base), bytes(packet).decode()))
+    return [(round(at_s - (zero_s or 0.0), 2), round(length_s, 2), text) for at_s, length_s, text in said]
+
+
 def decoded_sound(path: Path) -> bytes:
     """Return a checksum of the sound as it is heard."""
     command = [need("ffmpeg"), "-v", "error", "-i", str(path), "-map", "0:a", "-f", "md5", "-"]

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from stream_server.frames import Picture
 from stream_server.video.belt import Belt, BeltStopped
-from stream_server.video.footage import AudioPacket
+from stream_server.video.footage import CopiedPacket
 from stream_server.video.pixels import Pixels
 from stream_server.video.writing import Kind, VideoWriter
 
@@ -46,7 +46,7 @@ class Encoding:
         self.copied = 0
         self._earlier = earlier
         self._writer, self._pixels, self._kind = writer, pixels, kind
-        self._belt: Belt[Drawn | AudioPacket] = Belt(1 + min(_MAX_ROOM - 1, pixels.spare_frames))
+        self._belt: Belt[Drawn | CopiedPacket] = Belt(1 + min(_MAX_ROOM - 1, pixels.spare_frames))
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="video-encode", daemon=True)
 
@@ -59,7 +59,7 @@ class Encoding:
         self._thread.join()
         self._writer.close()
 
-    def put(self, item: Drawn | AudioPacket) -> None:
+    def put(self, item: Drawn | CopiedPacket) -> None:
         """Have a frame or sound written; waits while there is much to do. Raises OutputError."""
         try:
             self._belt.put(item, is_large=isinstance(item, Drawn))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
 from stream_server.sources.avdecoder import CODEC_WHITELIST, PacketDecoder, find_video
 from stream_server.sources.file import FORMATS, check_file, unreadable
-from stream_server.video.footage import AudioPacket, Clock, Colours, Footage, Look, Shot
+from stream_server.video.footage import Clock, Colours, CopiedPacket, Footage, Look, Shot
 from stream_server.video.options import Options
 
 SUFFIXES = {**FORMATS, ".3gp": "mov", ".mts": "mpegts", ".m2ts": "mpegts"}
@@ -45,16 +46,18 @@ class Film(Footage):
             self._zero_s = (self._container.start_time or 0) / av.time_base
             self._begin_s, self._end_s = options.start_s, options.end_s
             self._seek()
-            self._packets = self._container.demux(self._video, *self._container.streams.audio)
+            streams = self._container.streams
+            self.copied = (*streams.audio, *streams.subtitles)
+            self._packets = self._container.demux(self._video, *self.copied)
             self._ready = self._first_frames()
         except SourceError as exc:
             self.close()
             raise SourceError(f"cannot play {path}: {exc.reason}") from None
-        self.audio = tuple(self._container.streams.audio)
         self.look = self._look(self._ready[0]) if self._ready else self._no_frames()
         self.expected_frames = self._expected()
         self._clock = Clock(round(1 / self.look.rate / self._time_base))
         self._number = 0
+        self.notes += self._left_out()
 
     def close(self) -> None:
         """Close it; may be called twice."""
@@ -66,11 +69,18 @@ class Film(Footage):
 
     # What it is.
 
+    def _left_out(self) -> list[str]:
+        """Say, in one line, which streams are not taken along."""
+        taken = {self._video.index, *(stream.index for stream in self.copied)}
+        others = Counter(_kind(each) for each in self._container.streams if each.index not in taken)
+        what = ", ".join(kind if count == 1 else f"{count} x {kind}" for kind, count in others.items())
+        return [f"left out, besides the main video: {what}"] if what else []
+
     def _first_frames(self) -> list[VideoFrame]:
         """Decode as far as the first frame; the sound before it is kept."""
-        self._early: list[AudioPacket] = []
+        self._early: list[CopiedPacket] = []
         while (packet := self._next()) is not None:
-            if isinstance(packet.stream, AudioStream):
+            if not isinstance(packet.stream, VideoStream):
                 self._early.append(packet)
             elif frames := self._wanted(self._decoder.decode(packet)):
                 return frames
@@ -112,14 +122,14 @@ class Film(Footage):
 
     # Its frames and its sound.
 
-    def read(self) -> Iterator[Shot | AudioPacket]:
+    def read(self) -> Iterator[Shot | CopiedPacket]:
         """Yield frames and sound in the order of the file, once."""
         for early in self._early:
             yield from self._sound(early)
         yield from self._shots(self._ready)
         is_over = False
         while not is_over and (packet := self._next()) is not None:
-            if isinstance(packet.stream, AudioStream):
+            if not isinstance(packet.stream, VideoStream):
                 yield from self._sound(packet)
             elif self._is_past(packet, _SOUND_LAG_S):
                 is_over = True
@@ -136,7 +146,7 @@ class Film(Footage):
             duration = frame.duration or self._clock.frame_ticks
             yield Shot(self._number, pts, duration, float(pts * self._time_base) + self._begin_s, frame)
 
-    def _sound(self, packet: AudioPacket) -> Iterator[AudioPacket]:
+    def _sound(self, packet: CopiedPacket) -> Iterator[CopiedPacket]:
         """Yield `packet` with its time in the output, if it belongs there."""
         base = packet.time_base
         stamp = packet.dts if packet.pts is None else packet.pts
@@ -174,7 +184,7 @@ class Film(Footage):
     def _ticks(self, seconds: Fraction) -> int:
         return round(seconds / self._time_base)
 
-    def _next(self) -> Packet[VideoStream] | AudioPacket | None:
+    def _next(self) -> Packet[VideoStream] | CopiedPacket | None:
         """Return the next packet, None at the end of what can be read."""
         try:
             return next((_typed(packet) for packet in self._packets if packet.size), None)
@@ -199,9 +209,18 @@ def _open(path: Path) -> InputContainer:
         raise SourceError(unreadable(path)) from None
 
 
-def _typed(packet: Packet[Any]) -> Packet[VideoStream] | AudioPacket:
+def _typed(packet: Packet[Any]) -> Packet[VideoStream] | CopiedPacket:
     return packet
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if key.lower() not in _OWN_METADATA}
+
+
+def _kind(stream: Stream) -> str:
+    """Return what a stream is that is no sound and no subtitles."""
+    if stream.disposition & Disposition.attached_pic:
+        return "a cover picture"
+    return {"video": "another video", "attachment": "an attachment"}.get(
+        stream.type, f"a {stream.type} stream"
+    )

@@ -1,4 +1,4 @@
-"""What a video is before it is annotated: how it looks, its frames and its sound, one after the other."""
+"""What a video is before it is annotated: how it looks, its frames and what is copied, in turn."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from av.audio.stream import AudioStream
 from av.packet import Packet
+from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 
 if TYPE_CHECKING:
     from av.container import Chapter
 
-AudioPacket: TypeAlias = "Packet[AudioStream]"
+CopiedStream: TypeAlias = "AudioStream | SubtitleStream"
+CopiedPacket: TypeAlias = "Packet[AudioStream] | Packet[SubtitleStream]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ class Footage(ABC):
     """An input, open. A context manager; for one thread at a time."""
 
     look: Look
-    #: Sound to be copied; its packets come between the frames, their time stamps as the output has them.
-    audio: tuple[AudioStream, ...] = ()
+    #: Sound and subtitles to be copied; packets come between the frames, time stamps as the output has them.
+    copied: tuple[CopiedStream, ...] = ()
     #: About how many frames there are, None when that is not known.
     expected_frames: int | None = None
     #: What its user should know about it, e.g. that it ends in the middle; may grow while it is read.
@@ -85,8 +87,8 @@ class Footage(ABC):
         self.notes = []
 
     @abstractmethod
-    def read(self) -> Iterator[Shot | AudioPacket]:
-        """Yield frames and sound in the order of the file, once."""
+    def read(self) -> Iterator[Shot | CopiedPacket]:
+        """Yield frames, sound and subtitles in the order of the file, once."""
 
     @abstractmethod
     def close(self) -> None:

@@ -118,7 +118,7 @@ class Job:
         footage, look = self._footage, self._pixels.look_in(self._kind)
         follower = Follower(self._options, self._labels)
         with ExitStack() as stack:
-            writer = VideoWriter(self._part, self._kind, look, footage.audio)
+            writer = VideoWriter(self._part, self._kind, look, footage.copied)
             encoding = stack.enter_context(Encoding(writer, self._pixels, self._kind, earlier.frames()))
             self._open_sides(stack)
             looker = Looker(

@@ -17,7 +17,7 @@ from detector.requests import FutureDetections
 from stream_server.analysis import UNSURE
 from stream_server.errors import ImageError
 from stream_server.video.belt import Belt, BeltStopped
-from stream_server.video.footage import AudioPacket, Footage, Shot
+from stream_server.video.footage import CopiedPacket, Footage, Shot
 from stream_server.video.journal import Answer
 from stream_server.video.options import Options
 from stream_server.video.pixels import Pixels
@@ -64,7 +64,7 @@ class Looker:
         self._footage, self._pixels, self._options, self._known = footage, pixels, options, known
         room = 2 * max(1, len(pool.status().workers)) + min(MAX_AHEAD, pixels.spare_frames)
         self._client = pool.client("video", weight=weight, may_stage=True, max_waiting=room + 3)
-        self._belt: Belt[_Pending | AudioPacket] = Belt(room)
+        self._belt: Belt[_Pending | CopiedPacket] = Belt(room)
         self._failures = 0
         self._thread = threading.Thread(target=self._decode, name="video-decode", daemon=True)
 
@@ -78,7 +78,7 @@ class Looker:
         self._client.close()
         self._thread.join()
 
-    def seen(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Seen | AudioPacket]:
+    def seen(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Seen | CopiedPacket]:
         """Yield all frames, and the sound between them, in order; end early once `is_stopped`.
 
         Raises SourceError, and DetectorError when nothing is analysed any more.

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.audio.stream import AudioStream
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
@@ -22,7 +21,7 @@ from av.video.stream import VideoStream
 
 from detector.machine import usable_cores
 from stream_server.errors import StreamServerError
-from stream_server.video.footage import AudioPacket, Look
+from stream_server.video.footage import CopiedPacket, CopiedStream, Look
 from stream_server.video.palette import Palette
 
 KEY_FRAME_EVERY_S = 2.0
@@ -48,7 +47,7 @@ class Kind:
     muxer_options: dict[str, str]
     is_even: bool = False
     holds_turn: bool = False
-    has_sound: bool = True
+    holds_streams: bool = True
     holds_times: bool = True
 
     @property
@@ -75,7 +74,7 @@ KINDS = {
     ".mov": Kind("MOV", "mov", "libx264", "yuv420p", _X264, _MOV, is_even=True, holds_turn=_CAN_TURN),
     ".mkv": Kind("MKV", "matroska", "libx264", "yuv420p", _X264, {}, is_even=True, holds_turn=_CAN_TURN),
     ".avi": Kind("AVI", "avi", "mjpeg", "yuvj420p", {"qmin": "2", "qmax": "4"}, {}, holds_times=False),
-    ".gif": Kind("GIF", "gif", "gif", "pal8", {}, {}, has_sound=False),
+    ".gif": Kind("GIF", "gif", "gif", "pal8", {}, {}, holds_streams=False),
 }
 """By the file's extension."""
 
@@ -91,7 +90,7 @@ def kind_of(path: Path) -> Kind:
 class VideoWriter:
     """Writes one video. For one thread at a time; `close` ends it, whatever has happened."""
 
-    def __init__(self, path: Path, kind: Kind, look: Look, audio: tuple[AudioStream, ...]) -> None:
+    def __init__(self, path: Path, kind: Kind, look: Look, copied: tuple[CopiedStream, ...]) -> None:
         """Open `path`, whose own extension does not matter. Raises OutputError.
 
         look: what the video is to have; its size that of the frames, its turn one that `kind` holds.
@@ -100,7 +99,7 @@ class VideoWriter:
         self.frames = 0
         self._path, self._kind, self._look = path, kind, look
         self._palette = Palette() if kind.muxer == "gif" else None
-        self._lost_sound = 0
+        self._lost = 0
         self._last = -1
         with self._reasons():
             self._container: OutputContainer = av.open(
@@ -110,7 +109,7 @@ class VideoWriter:
         try:
             with self._reasons():
                 self._video = self._add_video(look)
-                self._sound = self._add_sound(audio)
+                self._copies = self._add_copies(copied)
                 self._container.metadata.update(look.metadata)
                 if look.chapters and kind.muxer in ("mp4", "mov", "matroska"):
                     self._container.set_chapters(list(look.chapters))
@@ -149,17 +148,19 @@ class VideoWriter:
             return Fraction(1, 100)
         return look.time_base if self._kind.holds_times else 1 / look.rate
 
-    def _add_sound(self, audio: tuple[AudioStream, ...]) -> dict[int, AudioStream]:
-        sound = {}
-        for stream in audio:
-            if self._kind.has_sound and _can_hold(self._kind, stream):
+    def _add_copies(self, copied: tuple[CopiedStream, ...]) -> dict[int, CopiedStream]:
+        copies = {}
+        for stream in copied:
+            if self._kind.holds_streams and _can_hold(self._kind, stream):
                 copy = self._container.add_stream_from_template(stream)
                 copy.metadata.update(stream.metadata)
-                sound[stream.index] = copy
+                copies[stream.index] = copy
             else:
-                name = stream.codec_context.name
-                self.notes.append(f"the sound ({name}) is left out: {self._kind.name} cannot hold it")
-        return sound
+                name = stream.codec_context.name if stream.codec_context else "unknown"
+                what, it = ("sound", "it") if stream.type == "audio" else ("subtitles", "them")
+                verb = "is" if it == "it" else "are"
+                self.notes.append(f"the {what} ({name}) {verb} left out: {self._kind.name} cannot hold {it}")
+        return copies
 
     def write(self, frame: VideoFrame, pts: int, duration: int) -> None:
         """Add a frame of the video's size and pixel format; `pts`, `duration`: in units of the look."""
@@ -192,9 +193,9 @@ class VideoWriter:
             self._container.mux(packet)
         self.frames += 1
 
-    def copy(self, packet: AudioPacket) -> None:
-        """Add sound as it is."""
-        stream = self._sound.get(packet.stream.index)
+    def copy(self, packet: CopiedPacket) -> None:
+        """Add sound or a subtitle as it is."""
+        stream = self._copies.get(packet.stream.index)
         if stream is None:
             return
         packet.stream = stream
@@ -203,7 +204,7 @@ class VideoWriter:
         except (av.FFmpegError, ValueError) as exc:
             if _is_for_good(exc):
                 raise self._error(exc) from exc
-            self._lost_sound += 1  # e.g. a time stamp that goes back
+            self._lost += 1  # e.g. a time stamp that goes back
 
     def finish(self) -> None:
         """Write the end of the file and close it. Raises OutputError."""
@@ -214,8 +215,8 @@ class VideoWriter:
                 self._container.close()
         finally:
             self.close()
-        if self._lost_sound:
-            self.notes.append(f"{self._lost_sound} pieces of sound cannot be copied")
+        if self._lost:
+            self.notes.append(f"{self._lost} pieces of sound or subtitles cannot be copied")
 
     def close(self) -> None:
         """Close the file as it is; may be called twice."""
@@ -244,8 +245,8 @@ def _is_for_good(exc: Exception) -> bool:
     return number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
-def _can_hold(kind: Kind, stream: AudioStream) -> bool:
-    """Whether a file of this kind may have such sound; tried, since muxers know it only then."""
+def _can_hold(kind: Kind, stream: CopiedStream) -> bool:
+    """Whether a file of this kind may have such a stream; tried, since muxers know it only then."""
     try:
         with av.open(io.BytesIO(), "w", format=kind.muxer) as container:
             container.add_stream_from_template(stream)

@@ -24,7 +24,6 @@ PAGES = {
     "status": "/status",
     "settings": "/settings",
     "api": "/docs",
-    "login": "/login",
 }
 """Path by name."""
 FIRST_RUN = "first-run"
@@ -36,7 +35,9 @@ SECONDS, FPS = 8, 10
 
 
 @contextmanager
-def household(folder: Path, *, size_wh: tuple[int, int] = (1280, 720)) -> Iterator[Server]:
+def household(
+    folder: Path, *, size_wh: tuple[int, int] = (1280, 720), detect_fps: float = 5
+) -> Iterator[Server]:
     """Run a server with four cameras that see something and one that is lost; `folder` is its own."""
     cameras: dict[str, dict[str, object]] = {
         "front-door": {"source": "demo:", "width": size_wh[0], "height": size_wh[1], "fps": FPS}
@@ -46,6 +47,8 @@ def household(folder: Path, *, size_wh: tuple[int, int] = (1280, 720)) -> Iterat
         write_pan(video, PHOTOS / photo, size_wh)
         cameras[name] = {"source": str(video)}
     cameras["garage"] = {"source": "rtsp://viewer:secret@127.0.0.1:9/stream1"}
+    for camera in cameras.values():
+        camera["detect"] = {"fps": detect_fps}
     with server_of(folder, cameras) as server:
         for name in ("front-door", *SCENES):
             server.wait_for_camera(lambda info: bool(info["objects"]), 60, name)

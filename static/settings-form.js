@@ -68,7 +68,8 @@ export class Form {
       WIDGETS[field.dataset.widget].show(inputOf(field), valueAt(section, key), JSON.parse(field.dataset.default));
     }
     const hasPassword = Boolean(section.password);
-    this.#part("password").placeholder = hasPassword ? "stored, stays as it is" : "";
+    const isInAddress = String(section.source).includes(":***@");
+    this.#part("password").placeholder = hasPassword || isInAddress ? "stored, stays as it is" : "";
     this.#part("forget-line").hidden = !hasPassword;
     this.#part("forget").checked = false;
     this.#part("advanced").open = false;

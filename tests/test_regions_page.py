@@ -363,6 +363,7 @@ def test_nothing_is_in_anybodys_way_or_jumps(page: Page, site: Site, scheme: Any
     page.locator("#seen", has_text="Counts").wait_for()
     places = page.evaluate(PLACES)
     page.get_by_role("button", name="Draw region").click()
+    assert page.evaluate(PLACES) == places
     assert not violations(page)
     page.get_by_role("button", name="Cancel").click()
     _draw(page, SQUARE)

@@ -269,6 +269,14 @@ def test_name_that_is_none_or_taken_is_refused(page: Page, site: Site) -> None:
     assert list(site.cameras) == ["front", "gate"]
 
 
+def test_network_is_searched_on_click(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    _add(page, "new", "rtsp")
+    page.get_by_role("button", name="Search the network").click()
+    page.get_by_text("Searching the network …").wait_for()
+    page.locator("#search-said", has_text="answered").wait_for()
+
+
 def test_camera_is_turned_off_and_on(page: Page, site: Site) -> None:
     page.goto(site.url)
     page.get_by_role("button", name="Turn off front").click()

@@ -303,8 +303,13 @@ def test_wrong_key_of_a_camera_is_named(load: Any, keys: str, message: str) -> N
         ("server: {port: 1", "1:17: is not valid YAML: expected ',' or '}', but got '<stream end>'"),
         (
             "!!python/object/apply:os.system [ls]",
-            "1:1: is not valid YAML: could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/object/apply:os.system'",
+            "1:1: is not valid YAML: could not determine a constructor for the tag; text that begins with "
+            "! or *, as passwords do, needs quotes",
+        ),
+        (
+            "a: *hunter22",
+            "1:4: is not valid YAML: found undefined alias; text that begins with ! or *, as passwords do, "
+            "needs quotes",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 const LEAST_TILE = 200; // a camera's name and state can be read
 const LEAST_SHOWN = 160; // mean width of the pictures; smaller ones are scrolled
+const LEAST_USED = 0.75; // of a window too narrow for two columns
 const SCROLLED_TILE = 240;
 const BESIDE = 352; // from this width on, a tile's words stand on one line
 
@@ -10,7 +11,8 @@ const BESIDE = 352; // from this width on, a tile's words stand on one line
 // it has to be. lines: heights of a tile's words, { compact, beside }.
 export function chooseGrid({ width, height, ratios, gap, lines }) {
   const grids = ratios.map((_, i) => fitted(i + 1, { width, height, ratios, gap, lines }));
-  const enough = ratios.length * LEAST_SHOWN;
+  const isNarrow = width < 2 * SCROLLED_TILE + gap;
+  const enough = ratios.length * (isNarrow ? LEAST_USED * width : LEAST_SHOWN);
   const usable = grids.filter(({ tileWidth, shown }) => tileWidth >= LEAST_TILE && shown >= enough);
   if (!usable.length) return scrolled({ width, ratios, gap });
   return usable.reduce((best, grid) => (grid.area > best.area + 1 ? grid : best));

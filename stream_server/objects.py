@@ -39,8 +39,8 @@ class Detection(BaseModel):
 class Track(BaseModel):
     """An object that is followed: where it is on any frame taken about when it was seen.
 
-    In a frame taken t seconds after `seen_at` its box is `box_relative` + t * `speed_relative`, with t no less
-    than -1 and no more than 1.
+    In a frame taken t seconds after `seen_at` its box is `box_relative` + t * `speed_relative`, with t no
+    less than -1 and no more than 1.
     """
 
     label: str

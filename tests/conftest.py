@@ -60,6 +60,6 @@ def _descriptors() -> set[str]:
 
 
 def _segments() -> set[str]:
+    """Return what is in shared memory, but not browsers': other tests run at the same time."""
     shm = Path("/dev/shm")
-    hidden = "."  # browsers', of other tests that run at the same time
-    return {path.name for path in shm.iterdir() if not path.name.startswith(hidden)} if shm.is_dir() else set()
+    return {path.name for path in shm.glob("[!.]*")} if shm.is_dir() else set()

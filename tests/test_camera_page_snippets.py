@@ -146,7 +146,7 @@ def test_sensor_is_yaml_that_reads_the_count(page: Page) -> None:
 
 def test_only_admins_are_led_to_zones_and_settings(page: Page) -> None:
     is_viewer = bool(page.environment["TOKEN"])
-    assert ("Draw zones" in page.text) != is_viewer
+    assert ("Draw regions" in page.text) != is_viewer
     assert ("Camera settings" in page.text) != is_viewer
 
 

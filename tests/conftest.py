@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from detector.machine import usable_cores
+from stream_server import secrets
 from tests.browser import browser, page
 from tests.leaks import children
 
@@ -33,6 +34,15 @@ def leaves_nothing_behind() -> Iterator[None]:
         gc.collect()
         threading.Event().wait(0.02)
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def forgets_secrets() -> Iterator[None]:
+    """Forget after a test which secrets it told: in another the same word is none."""
+    registry = secrets._registry
+    known, pattern = set(registry._known), registry._pattern
+    yield
+    registry._known, registry._pattern = known, pattern
 
 
 def _left_over(

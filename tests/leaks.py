@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -29,7 +30,8 @@ def children(pid: int | None = None) -> set[int]:
     parent = os.getpid() if pid is None else pid
     found: set[int] = set()
     for path in Path(f"/proc/{parent}/task").glob("*/children"):
-        found.update(int(child) for child in path.read_text().split())
+        with suppress(FileNotFoundError):  # the thread has ended meanwhile
+            found.update(int(child) for child in path.read_text().split())
     return found
 
 

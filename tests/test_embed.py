@@ -24,7 +24,7 @@ from tests.server import NINE, NINE_SMALL_DEMOS, NO_DETECTOR, SMALL_DEMO, Server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
-PICTURE = "stream-camera img"
+PICTURE, DRAWN = "stream-camera img", "stream-camera canvas"
 GONE_WITHIN_S = 3.0
 HIDE = """
 (hidden) => {
@@ -210,18 +210,18 @@ def test_stalled_stream_is_said_to_be_and_opened_again(
     browser: Browser, troubled: Page, server: Server
 ) -> None:
     other = browser.new_page()
-    pages = {"/embed/cam1": troubled, "/": other}  # one by MJPEG, nine by WebSocket
+    pages = {"/embed/cam1": (troubled, PICTURE), "/": (other, DRAWN)}  # one by MJPEG, nine by WebSocket
     with Relay(server.port) as relay, closing(other):
-        for path, page in pages.items():
+        for path, (page, picture) in pages.items():
             page.goto(f"http://127.0.0.1:{relay.port}{path}")
-            assert page.evaluate(MOVES, PICTURE) > 100
+            assert page.evaluate(MOVES, picture) > 100
         relay.freeze()
-        for page in pages.values():
+        for page, _ in pages.values():
             page.locator("stream-camera[data-state=lost]").first.wait_for(timeout=20_000)
         relay.pass_through()
-        for page in pages.values():
+        for page, picture in pages.values():
             page.locator("stream-camera[data-state=live]").first.wait_for(timeout=20_000)
-            assert page.evaluate(MOVES, PICTURE) > 100
+            assert page.evaluate(MOVES, picture) > 100
 
 
 def test_way_that_does_not_work_is_replaced_by_the_next(troubled: Page, server: Server) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,9 @@ class Videos:
     def files(self, id: str) -> list[str]:
         """Return the files the server has of a video."""
         folder = self.folder / f"video-{id}"
-        return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
+        with suppress(FileNotFoundError):  # it goes just now
+            return sorted(path.name for path in folder.rglob("*"))
+        return []
 
 
 def is_at_work(info: dict[str, Any]) -> bool:

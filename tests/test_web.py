@@ -92,7 +92,7 @@ def test_all_cameras_are_on_the_first_page(client: FlaskClient) -> None:
 
 def test_page_without_cameras_says_how_to_get_one() -> None:
     with Engine(Config()) as engine, create_app(engine).test_client() as client:
-        assert "stream-server run --source" in client.get("/").text
+        assert "Add your first camera" in client.get("/").text
         assert client.get("/api/v1/cameras").json == {"cameras": []}
         assert client.get("/video_feed").status_code == 404
 
@@ -183,6 +183,7 @@ def test_camera_without_detection_has_an_empty_list(client: FlaskClient) -> None
         "width": 0,
         "height": 0,
         "detections": [],
+        "tracks": None,
     }
 
 

@@ -148,7 +148,7 @@ class _Talk:
                 has_ended = follower.has_ended  # before looking: the last one is sent
                 if self._socket.is_idle and (analysis := follower.next()):
                     self._send(analysis)
-                if has_ended:
+                if has_ended and not self._engine.is_closing:
                     raise Refusal(GOING_AWAY, "the camera has ended")
                 if self._lease.is_over:
                     raise Refusal(REFUSED, "what let you watch has ended")

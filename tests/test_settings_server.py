@@ -261,8 +261,8 @@ def test_hundred_reloads_leave_no_trace_and_hold_up_nobody(server: Server, file:
         came = viewer.arrived_at[watched_from:]
     assert server.web_worker == worker
     # Of 10 a second, and on a machine that others use as well.
-    assert max(later - earlier for earlier, later in pairwise(came)) < 3
-    assert len(came) / (came[-1] - came[0]) > 3
+    assert max(later - earlier for earlier, later in pairwise(came)) < 2
+    assert len(came) / (came[-1] - came[0]) > 5
 
 
 def while_it(work: Callable[[], Any], step: Callable[[], None]) -> None:

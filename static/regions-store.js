@@ -20,7 +20,7 @@ export class Store extends EventTarget {
     super();
     this.#camera = camera;
     this.#section = section;
-    this.stored = stored;
+    this.stored = byKind(stored);
     this.#refresh = watch(settings, EVERY_MS, (answer) => this.#take(answer), ({ message }) => this.#tell("problem", { problem: message }));
   }
 
@@ -49,9 +49,14 @@ export class Store extends EventTarget {
     this.#tell("problem", { problem: "" });
     this.#tell("obstacle", { isFixed, obstacle: obstacleOf(section, isFixed, isWritable, reason) });
     if (!section || isFixed || this.#isSaving) return;
-    const stored = Object.fromEntries(KINDS.map((kind) => [kind, section.detect?.[kind] ?? []]));
+    const stored = byKind(section.detect);
     if (JSON.stringify(stored) !== JSON.stringify(this.stored)) this.#tell("stored", { stored });
   }
+}
+
+// Returns the polygons of each kind, always in one order: they are compared as text.
+function byKind(polygons) {
+  return Object.fromEntries(KINDS.map((kind) => [kind, polygons?.[kind] ?? []]));
 }
 
 function obstacleOf(section, isFixed, isWritable, reason) {

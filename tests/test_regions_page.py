@@ -315,6 +315,16 @@ def test_what_others_save_is_shown_but_never_over_ones_own(page: Page, site: Sit
     page.get_by_text("Nothing is drawn").wait_for()
 
 
+def test_nothing_is_said_where_nothing_changed(page: Page, site: Site) -> None:
+    with page.expect_response(lambda answer: answer.url.endswith("/api/v1/settings")) as asked:
+        page.goto(site.url)
+    assert asked.value.ok
+    page.get_by_text("Nothing is drawn").wait_for()
+    with page.expect_response(lambda answer: answer.url.endswith("/api/v1/settings")):
+        pass  # by then what came first was taken
+    assert page.get_by_text("changed elsewhere").count() == 0
+
+
 def test_unsaved_drawing_is_guarded(page: Page, site: Site) -> None:
     asked: list[str] = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))

@@ -12,7 +12,6 @@ export class Problem extends Error {
 
 // Returns what was found in `file`, a picture, as the API says it. Throws a Problem.
 export async function detect(url, file, maxBytes) {
-  if (file.type.startsWith("video/")) throw new Problem("This is a video, and here only pictures are looked at; the page Videos takes it.");
   if (file.size > maxBytes) {
     throw new Problem(`The file is too large: ${megabytes(file.size)}, at most ${megabytes(maxBytes)} are taken.`);
   }

@@ -4,9 +4,9 @@ import { Filter, fillTable, inWords } from "./found.js";
 import { incoming } from "./incoming.js";
 import { curlLine, pythonLines } from "./lines.js";
 import { Picture, Strip } from "./strip.js";
-import { Webcam } from "./webcam.js";
+import { Footage } from "./footage.js";
 
-const READABLE_MS = 250; // between two changes of the numbers that a webcam makes
+const READABLE_MS = 250; // between two changes of the numbers that what moves makes
 
 const page = document.querySelector(".try");
 const part = (id) => document.getElementById(id);
@@ -14,15 +14,15 @@ const colours = page.dataset.colours.split(",");
 const filter = new Filter(showAll);
 const strip = new Strip(choose);
 const waiting = []; // pictures that were not sent yet: one is sent after the other
-let shown = null; // the Picture on the stage, where no webcam is
-let webcam = null;
+let shown = null; // the Picture on the stage, where nothing moves
+let footage = null; // the camera or video on the stage
 let numbersAt = 0;
 
 const asking = () => new URLSearchParams({ score_threshold: filter.lowest });
 
-// What there is to be saved and counted: a picture with its answer, or a webcam's last one that has an answer.
+// What there is to be saved and counted: a picture with its answer, or of what moves the last one that has an answer.
 function newest() {
-  if (webcam) return webcam.analysed && { name: "camera.jpg", ...webcam.analysed };
+  if (footage) return footage.analysed && { name: footage.name, ...footage.analysed };
   if (!shown?.result) return null;
   const { image, result: { width, height } } = shown;
   return { name: shown.name, picture: image && { image, width, height }, result: shown.result, latencyMs: shown.latencyMs };
@@ -32,10 +32,10 @@ const kept = (result) => (result ? filter.keep(result.detections) : []);
 
 function draw() {
   const still = shown?.image && { image: shown.image, width: shown.image.width, height: shown.image.height };
-  const result = webcam ? webcam.analysed?.result : shown?.result;
-  const picture = webcam ? webcam.picture : still;
+  const result = footage ? footage.analysed?.result : shown?.result;
+  const picture = footage ? footage.picture : still;
   show(part("canvas"), picture?.width ? picture : null, kept(result), colours);
-  part("prompt").hidden = Boolean(webcam || shown);
+  part("prompt").hidden = Boolean(footage || shown);
 }
 
 function showNumbers() {
@@ -59,7 +59,7 @@ function showNumbers() {
 
 function showLines() {
   const url = `${page.dataset.address}?${filter.query}`;
-  const name = (webcam ? null : shown?.name) ?? "picture.jpg";
+  const name = (footage ? null : shown?.name) ?? "picture.jpg";
   const needsToken = page.dataset.needsToken === "true";
   part("curl").textContent = curlLine(url, name, needsToken);
   part("python").textContent = pythonLines(url, name, needsToken);
@@ -85,13 +85,21 @@ function showAll() {
   draw();
   showNumbers();
   showLines();
-  if (!webcam) sayPicture();
+  if (!footage) sayPicture();
 }
 
 // Pictures.
 
 function take(files) {
-  stopWebcam();
+  const isVideo = ({ type }) => type.startsWith("video/");
+  takePictures(files.filter((file) => !isVideo(file)));
+  const video = files.find(isVideo);
+  if (video) start(() => Footage.ofVideo(framesAddress(), video), `Opening ${video.name} …`);
+}
+
+function takePictures(files) {
+  if (!files.length) return;
+  stopFootage();
   const pictures = files.map((file) => new Picture(file));
   for (const picture of pictures) strip.add(picture);
   choose(pictures[0]);
@@ -101,7 +109,7 @@ function take(files) {
 }
 
 async function choose(picture) {
-  stopWebcam();
+  stopFootage();
   if (shown !== picture) shown?.unload();
   shown = picture;
   strip.mark(picture);
@@ -126,60 +134,68 @@ async function lookAt(picture) {
     picture.problem = error instanceof Problem ? error : new Problem(`The answer was not understood: ${error.message}.`);
   }
   strip.say(picture, picture.problem ? "failed" : inWords(kept(picture.result)));
-  if (picture === shown && !webcam) showAll();
+  if (picture === shown && !footage) showAll();
 }
 
 function lookAgain() {
-  if (webcam || !shown) return;
+  if (footage || !shown) return;
   say(`Looking at ${shown.name} …`);
   waiting.push(shown);
   if (waiting.length === 1) lookAtWaiting();
 }
 
-// The webcam.
+// What moves: the camera, or a video.
 
-async function switchWebcam() {
-  if (webcam) return stopWebcam();
-  const button = part("webcam");
-  button.disabled = true;
-  say("Asking for the camera …");
+const framesAddress = () => `${page.dataset.frames}?newest=true&${asking()}`;
+
+function switchCamera() {
+  if (footage) return stopFootage();
+  start(() => Footage.ofCamera(framesAddress()), "Asking for the camera …");
+}
+
+// Shows what open() returns.
+async function start(open, status) {
+  stopFootage();
+  part("webcam").disabled = true;
+  say(status);
   try {
-    startWebcam(await Webcam.open(`${page.dataset.frames}?newest=true&${asking()}`));
+    play(await open());
   } catch (error) {
     sayPicture();
     say("", error.message);
   }
-  button.disabled = false;
+  part("webcam").disabled = false;
 }
 
-function startWebcam(opened) {
+function play(opened) {
+  const { what } = opened;
   shown?.unload();
   shown = null;
   strip.mark(null);
-  webcam = opened;
-  webcam.addEventListener("frame", draw);
-  webcam.addEventListener("answer", () => {
-    say("The camera is on.");
+  footage = opened;
+  footage.addEventListener("frame", draw);
+  footage.addEventListener("answer", () => {
+    say(opened.file ? `Playing ${opened.name}, again and again.` : "The camera is on.");
     if (performance.now() - numbersAt < READABLE_MS) return;
     numbersAt = performance.now();
     showNumbers();
   });
-  webcam.addEventListener("trouble", () => say("", `No answer to the camera’s frames: ${opened.reason}. Trying again …`));
-  webcam.addEventListener("ended", () => { stopWebcam(); say("", opened.reason); });
-  part("webcam").textContent = "Stop camera";
+  footage.addEventListener("trouble", () => say("", `No answer to the ${what}’s frames: ${opened.reason}. Trying again …`));
+  footage.addEventListener("ended", () => { stopFootage(); say("", opened.reason); });
+  part("webcam").textContent = `Stop ${what}`;
   numbersAt = 0;
-  say("Waiting for the camera’s first picture …");
+  say(`Waiting for the ${what}’s first picture …`);
   showAll();
 }
 
-// Ends the webcam; its last frame that has an answer stays, as a picture.
-function stopWebcam() {
-  if (!webcam) return;
-  const last = webcam.analysed;
-  webcam.stop();
-  webcam = null;
+// Ends what moves; its last frame that has an answer stays, as a picture.
+function stopFootage() {
+  if (!footage) return;
+  const { analysed: last, name } = footage;
+  footage.stop();
+  footage = null;
   part("webcam").textContent = "Use camera";
-  shown = last && Object.assign(new Picture(new File([], "camera.jpg")), {
+  shown = last && Object.assign(new Picture(new File([], name)), {
     result: last.result, image: last.picture.image, latencyMs: last.latencyMs, unload() { this.image = null; },
   });
   showAll();
@@ -211,10 +227,10 @@ function saveJson() {
 }
 
 incoming({ input: part("files"), pasteButton: part("paste"), zone: part("stage"), take, say: (text) => say("", text) });
-part("webcam").addEventListener("click", switchWebcam);
+part("webcam").addEventListener("click", switchCamera);
 part("again").addEventListener("click", lookAgain);
 part("save-picture").addEventListener("click", savePicture);
 part("save-json").addEventListener("click", saveJson);
-addEventListener("pagehide", stopWebcam);
+addEventListener("pagehide", stopFootage);
 new ResizeObserver(draw).observe(part("canvas"));
 showAll();

@@ -25,6 +25,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 POLICY = {
     "default-src 'self'",
     "img-src 'self' blob: data:",
+    "media-src 'self' blob:",
     "frame-ancestors 'self'",
     "base-uri 'none'",
     "form-action 'self'",

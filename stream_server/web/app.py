@@ -94,8 +94,8 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
 }
 
 CONTENT_POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'self'"
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'self'"
 )
 ERROR_SIZE_WH = (640, 360)
 """Of the picture that tells an `<img>` what went wrong."""

@@ -1,13 +1,13 @@
-// This browser's camera, with its frames looked at by the server over one WebSocket, the newest first.
+// What moves, this browser's camera or a video, with its frames looked at by the server over one WebSocket, the newest first.
 
 const SENT_WIDTH = 640; // wider ones are found no better by a model that looks at 512 pixels, and take longer
 const MAX_UNANSWERED = 2; // one with the detector and one on the way: more would only be older
 const COUNTED_MS = 2000;
 const WAIT_MS = [500, 8000]; // before the next try: doubling from the first to the last
 
-// A camera that is on until stop(). Its events: "frame" for each of its frames, `picture` being the newest; "answer"
+// A camera that is on, or a video that plays again and again, until stop(). Its events: "frame" for each of its frames, `picture` being the newest; "answer"
 // with `analysed` (picture, result, latencyMs, fps); "trouble" with `reason`, until the next answer; "ended" with `reason`.
-export class Webcam extends EventTarget {
+export class Footage extends EventTarget {
   #url;
   #stream;
   #video;
@@ -23,7 +23,7 @@ export class Webcam extends EventTarget {
   reason = "";
 
   // Returns a camera that is on. Throws an Error that says why there is none.
-  static async open(url) {
+  static async ofCamera(url) {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Error("Browsers give pages their camera over https only, or on the server's own machine.");
     }
@@ -36,18 +36,40 @@ export class Webcam extends EventTarget {
     }
     const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: stream });
     await video.play().catch(() => {}); // is interrupted where the page is left; what it shows, its frames tell
-    return new Webcam(url, stream, video);
+    return new Footage(url, video, stream);
   }
 
-  constructor(url, stream, video) {
+  // Returns a video that plays. Throws an Error where the browser cannot.
+  static async ofVideo(url, file) {
+    const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, loop: true, src: URL.createObjectURL(file) });
+    try {
+      await video.play();
+    } catch {
+      URL.revokeObjectURL(video.src);
+      throw new Error(`${file.name}: this browser cannot play it; the page Videos takes it.`);
+    }
+    return new Footage(url, video, null, file);
+  }
+
+  // stream: a camera's, null for a video. file: the video, null for a camera.
+  constructor(url, video, stream, file = null) {
     super();
     this.#url = url;
     this.#stream = stream;
     this.#video = video;
+    this.file = file;
     const gone = () => this.#end("The camera was unplugged, or is not allowed any more.");
-    for (const track of stream.getTracks()) track.addEventListener("ended", gone);
+    for (const track of stream?.getTracks() ?? []) track.addEventListener("ended", gone);
     this.#connect();
     this.#await();
+  }
+
+  get what() {
+    return this.file ? "video" : "camera";
+  }
+
+  get name() {
+    return this.file?.name ?? "camera.jpg";
   }
 
   get picture() {
@@ -59,8 +81,10 @@ export class Webcam extends EventTarget {
     this.#isOn = false;
     clearTimeout(this.#timer);
     this.#socket?.close();
-    for (const track of this.#stream.getTracks()) track.stop();
+    for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#video.srcObject = null;
+    if (this.file) URL.revokeObjectURL(this.#video.src);
+    this.#video.removeAttribute("src");
   }
 
   #end(reason) {

@@ -233,6 +233,8 @@ async function busy(button, text, act) {
   button.disabled = false;
 }
 
+let settle = () => {}; // takes the answer to the question that is asked
+
 // Asks a person; returns whether the answer is the second one.
 function question(title, text, no, yes) {
   const dialog = part("question");
@@ -240,15 +242,18 @@ function question(title, text, no, yes) {
   part("question-text").textContent = text;
   part("no").textContent = no;
   part("yes").textContent = yes;
-  dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+  return new Promise((resolve) => { settle = resolve; });
 }
 
-part("no").addEventListener("click", () => part("question").close("no"));
-part("yes").addEventListener("click", () => part("question").close("yes"));
+function answer(isYes) {
+  settle(isYes);
+  part("question").close();
+}
+
+part("question").addEventListener("close", () => part("question").open || settle(false)); // by Escape; open: of the question before
+part("no").addEventListener("click", () => answer(false));
+part("yes").addEventListener("click", () => answer(true));
 part("add").addEventListener("click", () => open("", {}));
 part("form").addEventListener("submit", save);
 part("test").addEventListener("click", test);

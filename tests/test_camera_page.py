@@ -336,5 +336,5 @@ def test_lines_are_copied_and_it_is_said(page: Page, server: Server) -> None:
     _open(page, server)
     button = page.locator("#player-name + .line .copy")
     button.click()
-    assert button.inner_text() == "Copied"
+    button.filter(has_text="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == page.locator("#player").inner_text()

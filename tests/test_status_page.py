@@ -106,7 +106,7 @@ def test_log_is_followed_filtered_and_held(page: Page, server: Server) -> None:
     page.get_by_role("button", name="Pause").click()
     before = lines.count()
     lines_more(page, server)
-    page.get_by_text("1 new").wait_for()
+    page.locator("#log-held", has_text=" new").wait_for()
     assert lines.count() == before
     page.get_by_role("button", name="Pause").click()
     lines.get_by_text("nobody has this password").wait_for()

@@ -19,6 +19,7 @@ from detector.pool import DetectorPool
 from stream_server.errors import OptionError, SourceError
 from stream_server.sources.file import FORMATS
 from stream_server.video import Crop, Options, OutputError, Progress, annotate, detections
+from tests.leaks import wait_until
 from tests.needs import need
 from tests.videos import (
     BARS,
@@ -37,7 +38,7 @@ from tests.videos import (
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DetectorPool]:
     with DetectorPool("patches", workers=2, loader="tests.fakes:load_patches") as pool:
-        pool.wait_ready(30)
+        assert wait_until(lambda: pool.idle_workers == 2, 30)
         image = np.zeros((400, 400, 3), np.uint8)
         for future in [pool.submit(image) for _ in range(16)]:  # all memory that is kept for images
             future.result(30)

@@ -16,7 +16,7 @@ _BOUNDARY = "x-boundary-x"
 def post(
     port: int,
     path: str,
-    body: bytes = b"",
+    body: bytes | None = b"",
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 20,
     *,

@@ -22,7 +22,8 @@ from stream_server.engine import Engine
 from stream_server.web.app import create_app
 from tests.leaks import wait_until
 from tests.needs import need
-from tests.server import COMMAND, Answer, Server
+from tests.posts import post
+from tests.server import COMMAND, Answer, Server, get
 from tests.videos import probe, write_scenes
 
 VIDEOS = "/api/v1/videos"
@@ -31,21 +32,6 @@ TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}
 FRAMES = 12
 DONE_WITHIN_S = 60.0
-
-
-def ask(
-    port: int, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> Answer:
-    """Return the answer to one request."""
-    connection, started = HTTPConnection("127.0.0.1", port, timeout=20), time.monotonic()
-    try:
-        connection.request(method, path, body, dict(headers or {}))
-        response = connection.getresponse()
-        data = response.read()
-    finally:
-        connection.close()
-    lower = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, lower, data, time.monotonic() - started)
 
 
 class Videos:
@@ -76,7 +62,7 @@ class Videos:
     def ask(
         self, method: str, path: str = "", body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        return ask(self.server.port, method, VIDEOS + path, body, headers)
+        return post(self.server.port, VIDEOS + path, body, headers, method=method)
 
     def add(self, path: str, **options: object) -> str:
         """Name a video below the media root, and return its id."""
@@ -179,18 +165,18 @@ def test_video_in_one_request_is_annotated_and_can_be_fetched_in_parts(
     info = videos.end(answer.json["id"])
     assert info["state"] == "done", info
     assert (info["summary"]["frames"], info["summary"]["analysed"]) == (FRAMES, FRAMES // 2)
-    whole = ask(videos.server.port, "GET", info["result"])
+    whole = get(videos.server.port, info["result"])
     assert (whole.status, whole.headers["content-type"]) == (200, "video/mp4")
     (tmp_path / "result.mp4").write_bytes(whole.body)
     assert len(probe(tmp_path / "result.mp4").times_s) == FRAMES
-    part = ask(videos.server.port, "GET", info["result"], headers={"Range": "bytes=100-199"})
+    part = get(videos.server.port, info["result"], headers={"Range": "bytes=100-199"})
     assert (part.status, part.body) == (206, whole.body[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.body)}"
-    beyond = ask(videos.server.port, "GET", info["result"], headers={"Range": "bytes=99999999-"})
+    beyond = get(videos.server.port, info["result"], headers={"Range": "bytes=99999999-"})
     assert beyond.status == 416
     files = {file["name"]: file for file in info["files"]}
     assert set(files) == {"street.annotated.mp4", "street.annotated.ndjson", "street.annotated.csv"}
-    lines = ask(videos.server.port, "GET", files["street.annotated.ndjson"]["url"])
+    lines = get(videos.server.port, files["street.annotated.ndjson"]["url"])
     assert "attachment" in lines.headers["content-disposition"]
     assert len(lines.text.splitlines()) == FRAMES
     assert "input.mp4" not in videos.files(info["id"])

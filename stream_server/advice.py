@@ -94,7 +94,6 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"encrypted", "At the sender, switch the encryption of the segments off."),
     # What came, and then did not.
-    (r"nobody sends pictures", "Start what is to send its pictures to /api/v1/cameras/{name}/push."),
     # Webcams.
     (
         r"is unplugged",

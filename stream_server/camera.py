@@ -13,7 +13,7 @@ from stream_server import secrets
 from stream_server.capture import Capture
 from stream_server.clock import Clock, SystemClock
 from stream_server.config import CameraConfig, SourceConfig
-from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
+from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError, SourceWaiting
 from stream_server.frames import Frame, Picture
 from stream_server.latest import Latest
 from stream_server.rates import RateMeter
@@ -21,7 +21,7 @@ from stream_server.sources.base import Source
 
 log = logging.getLogger(__name__)
 
-CameraState = Literal["idle", "connecting", "online", "stalled", "offline", "auth_failed", "ended"]
+CameraState = Literal["idle", "connecting", "online", "waiting", "stalled", "offline", "auth_failed", "ended"]
 
 IDLE_AFTER_S = 10.0
 """After its last viewer left, a camera is decoded, or on demand kept open, this much longer."""
@@ -122,7 +122,7 @@ class Camera:
             capture = self._capture
             if capture is None or self._is_stopped:
                 return
-            if self.state == "online" and self._is_late:
+            if self.state == "online" and self._is_late and self._is_polled:
                 self._change("stalled", f"no picture for {self._clock.now() - (self._alive_at or 0):.0f} s")
             if capture.hangs and not capture.is_abandoned:
                 self._change("offline", "the source does not answer")
@@ -136,6 +136,11 @@ class Camera:
         if self._alive_at is None:
             return False
         return self._clock.now() - self._alive_at > LATE * self.config.read_timeout_s
+
+    @property
+    def _is_polled(self) -> bool:
+        """Whether pictures are to come by themselves; a push source knows whether its sender has left."""
+        return self.config.url.kind != "push"
 
     @property
     def _is_superfluous(self) -> bool:
@@ -270,6 +275,8 @@ class Camera:
             return "ended"
         if isinstance(error, AuthenticationFailed):
             return "auth_failed"
+        if isinstance(error, SourceWaiting):
+            return "waiting"
         return "stalled" if self._is_late else "offline"
 
     def _is_current(self, capture: Capture) -> bool:
@@ -278,7 +285,10 @@ class Camera:
     def _change(self, state: CameraState, reason: str, retry_s: float | None = None) -> None:
         changed = (state, reason) != (self.state, self.reason)
         self.state, self.reason = state, reason
-        self._log.state(state, reason, retry_s)
+        if state != "waiting":
+            self._log.state(state, reason, retry_s)
+        elif changed:  # to wait on is no news
+            self._log.state(state, reason, None)
         if changed:
             self._on_change()
 

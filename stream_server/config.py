@@ -32,6 +32,7 @@ from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
 
 Overlay = Literal["live", "exact", "none"]
+NeededCameras = Literal["none", "any", "all"]
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -325,6 +326,11 @@ class ServerConfig(_Model):
     )
     max_image_pixels: int = Field(
         40_000_000, ge=1, le=2**30, description="Its pixels, at most; one takes 3 bytes of memory."
+    )
+    ready_cameras: NeededCameras = Field(
+        "none",
+        description="Cameras that have to show pictures for `/readyz` to answer 200: `none` (lost ones are "
+        "told all the same), `any` one of them, or `all`.",
     )
     embed_origins: tuple[Origin, ...] = Field(
         (),

@@ -26,6 +26,7 @@ from stream_server.fanout import Fanout
 from stream_server.image_analyst import ImageAnalyst
 from stream_server.jobs.jobs import Jobs
 from stream_server.pipeline import Pipeline
+from stream_server.readiness import WELL, detector_fault, has_cameras
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import Inbox, PushSource
@@ -247,25 +248,22 @@ class Engine:
             return 0
         return sum(pipeline.streams.viewers_by(lease.grant.key) for pipeline in self.pipelines.values())
 
-    def troubles(self) -> list[str]:
-        """Return what keeps the server from doing its whole job, one line each; empty when nothing does."""
-        lines = [
-            f"camera {name}: {pipeline.camera.state}"
-            + (f": {pipeline.camera.reason}" if pipeline.camera.reason else "")
-            for name, pipeline in self.pipelines.items()
-            if pipeline.camera.state not in ("online", "idle", "ended")
-        ]
-        return lines + self._detector_troubles()
+    def readiness(self) -> tuple[bool, list[str]]:
+        """Return whether the server does its job, and what is wrong, one line each.
 
-    def _detector_troubles(self) -> list[str]:
-        if self.pool is None:
-            return []
-        status = self.pool.status()
-        if status.degraded:
-            return [f"detector: {status.error or 'a worker is missing'}"]
-        if all(worker.state in ("starting", "stopping", "down") for worker in status.workers):
-            return [f"detector: {status.error or 'the model is being loaded'}"]
-        return []
+        A lost camera is told, and keeps the server from being ready where `server.ready_cameras` says so.
+        """
+        states = {name: pipeline.camera for name, pipeline in self.pipelines.items()}
+        lines = [
+            f"camera {name}: {camera.state}" + (f": {camera.reason}" if camera.reason else "")
+            for name, camera in states.items()
+            if camera.state not in WELL
+        ]
+        fault = detector_fault(self.pool.status() if self.pool else None)
+        is_enough = has_cameras(
+            (camera.state for camera in states.values()), self.config.server.ready_cameras
+        )
+        return is_enough and fault is None, lines + ([fault] if fault else [])
 
     @property
     def is_alive(self) -> bool:

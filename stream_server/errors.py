@@ -26,6 +26,10 @@ class AuthenticationFailed(SourceError):
     """The camera refused the credentials (401, 403); retrying soon would lock the account."""
 
 
+class SourceWaiting(SourceError):
+    """A source to which pictures are sent gets none now, which is nobody's fault."""
+
+
 class SourceEnded(SourceError):
     """A finite source has no more frames."""
 

@@ -74,7 +74,7 @@ class Readiness(BaseModel):
     """Whether the server does its whole job."""
 
     status: Literal["ready", "not ready"]
-    troubles: list[str] = Field([], description="What keeps it from that, for who may see all cameras.")
+    troubles: list[str] = Field([], description="What does not work, for those who may see all cameras.")
 
 
 class Problem(BaseModel):

@@ -262,4 +262,4 @@ def _announce(engine: Engine, host: str, port: int) -> None:
 
 def _shows_nothing(camera: Camera) -> bool:
     """Return whether there is no sense in waiting for the camera's first picture."""
-    return camera.state in ("offline", "auth_failed") or camera.config.on_demand
+    return camera.state in ("offline", "auth_failed", "waiting") or camera.config.on_demand

@@ -24,6 +24,7 @@ from stream_server.latency import Counts, Latencies, percentile_s, total
 from stream_server.load import Load, LoadMeter
 from stream_server.logs import TAIL
 from stream_server.pipeline import Pipeline
+from stream_server.readiness import detector_fault, has_cameras
 from stream_server.schemas import CameraInfo
 from stream_server.settings.live import LiveSettings
 from stream_server.streams import Viewer
@@ -217,7 +218,10 @@ class ServerStatus(BaseModel):
     now: datetime
     started_at: datetime
     uptime_s: float
-    is_ready: bool = Field(description="Whether every camera shows pictures and the detector works.")
+    is_ready: bool = Field(
+        description="Whether the detector works, and as many cameras show pictures as `server.ready_cameras` "
+        "asks for."
+    )
     access: Access = Field(
         description="Who gets in: those who have an account; `this machine`: all who ask from it, as long as "
         "there is no account; `everyone`: all, since the configuration says so."
@@ -260,7 +264,8 @@ class Watchman:
         troubles += pace_troubles(seen.values(), status) if status else ()
         troubles += self._machine_troubles(load) if sees_all else ()
         troubles += settings_troubles(self._settings.show()) if runs_it else ()
-        level, summary = verdict([p.camera.state for p in seen.values()], detection, troubles)
+        states = [pipeline.camera.state for pipeline in seen.values()]
+        level, summary = verdict(states, detection, troubles)
         window_s, counts = self._latencies.read(pipelines)
         now = time.monotonic()
         return ServerStatus(
@@ -268,7 +273,8 @@ class Watchman:
             now=datetime.now(timezone.utc),
             started_at=datetime.fromtimestamp(wall_clock(self._engine.started_at), timezone.utc),
             uptime_s=round(now - self._engine.started_at, 1),
-            is_ready=_is_ready(seen, status),
+            is_ready=has_cameras(states, self._engine.config.server.ready_cameras)
+            and detector_fault(status) is None,
             access=self._engine.accounts.access,
             level=level,
             summary=summary,
@@ -324,12 +330,6 @@ class Watchman:
                 for worker in status.workers
             ],
         )
-
-
-def _is_ready(seen: Mapping[str, Pipeline], status: PoolStatus | None) -> bool:
-    states = [pipeline.camera.state for pipeline in seen.values()]
-    is_well = all(state in ("online", "idle", "ended") for state in states)
-    return is_well and (status is None or (not status.degraded and _is_detecting(status)))
 
 
 def _detection(seen: Mapping[str, Pipeline], status: PoolStatus | None) -> Detection:

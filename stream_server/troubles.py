@@ -265,6 +265,7 @@ _WELL: tuple[tuple[CameraState, str, str], ...] = (
     ("online", "shows pictures", "show pictures"),
     ("connecting", "is being connected", "are being connected"),
     ("idle", "waits for a viewer", "wait for a viewer"),
+    ("waiting", "waits for pictures to be sent", "wait for pictures to be sent"),
     ("ended", "has ended", "have ended"),
 )
 

@@ -23,7 +23,7 @@ from stream_server.accounts.store import Store
 from stream_server.check import check_camera
 from stream_server.config import CameraConfig, Config
 from stream_server.engine import Engine
-from stream_server.errors import SenderThere, SourceError
+from stream_server.errors import SenderThere, SourceError, SourceWaiting
 from stream_server.jpeg import picture_of
 from stream_server.sources import open_source
 from stream_server.sources.push import Inbox, PushSource
@@ -143,17 +143,18 @@ def status_of(sock: socket.socket) -> int:
 
 def test_camera_nobody_sends_to_says_so(server: Server, camera: str) -> None:
     info = server.wait_for_camera(lambda info: info["state"] != "connecting", 3, camera)
-    assert (info["state"], info["reason"]) == ("offline", "nobody sends pictures")
+    assert (info["state"], info["reason"]) == ("waiting", "nobody sends pictures")
 
 
-def test_camera_is_online_with_the_first_picture_and_stalled_without_the_next(
+def test_camera_is_online_with_the_first_picture_and_waits_without_the_next(
     server: Server, camera: str
 ) -> None:
     assert post(server, camera, RED).json == {"camera": camera, "pictures": 1, "rejected": 0}
     info = server.wait_for_camera(lambda info: info["state"] == "online", 1, camera)
     assert (info["width"], info["height"]) == (64, 48)
     assert shown(server, camera) == RED
-    server.wait_for_camera(lambda info: info["state"] == "stalled", READ_TIMEOUT_S + 1, camera)
+    info = server.wait_for_camera(lambda info: info["state"] != "online", READ_TIMEOUT_S + 10, camera)
+    assert (info["state"], info["reason"]) == ("waiting", "nobody sends pictures")
     assert post(server, camera, BLUE).status == 200
     server.wait_for_camera(lambda info: info["state"] == "online", 1, camera)
     assert shown(server, camera) == BLUE
@@ -429,17 +430,19 @@ def test_inbox_gives_the_newest_of_who_may_send() -> None:
 def test_source_waits_no_longer_than_it_is_told() -> None:
     config = CameraConfig(source="push:", read_timeout_s=1)
     source, inbox = open_source(config), Inbox()
-    with pytest.raises(SourceError, match="nobody sends"):
+    with pytest.raises(SourceWaiting, match="nobody sends"):
         source.open()
     source = PushSource(config, inbox)
     with inbox.admit() as sender:
         sender.send(picture_of(RED))
-    source.open()
-    assert source.size_wh == (64, 48)
-    picture = source.read()
-    assert picture is not None
-    assert picture.jpeg == RED
-    with pytest.raises(SourceError, match="no picture for 1 s"):
+        source.open()
+        assert source.size_wh == (64, 48)
+        picture = source.read()
+        assert picture is not None
+        assert picture.jpeg == RED
+        with pytest.raises(SourceError, match="no picture for 1 s"):
+            source.read()
+    with pytest.raises(SourceWaiting, match="nobody sends"):
         source.read()
     source.interrupt()
     with pytest.raises(SourceError, match="interrupted"):

@@ -199,7 +199,6 @@ def _advice(reason: str, state: CameraState = "offline", **camera: object) -> st
         ("the camera has no stream under this path (404)", "path"),
         ("Logitech C920 is unplugged", "Plug it in again"),
         ("/dev/video0 is in use by obs", "Close the program"),
-        ("nobody sends pictures", "/api/v1/cameras/front/push"),
         ("something that was never heard of", "Look at cameras.front"),
     ],
 )

@@ -272,8 +272,8 @@ def test_first_picture_does_not_wait_for_the_measurement(monkeypatch: pytest.Mon
         with engine.watch("demo", Variant(), 30) as viewer:
             shown = viewer.stream.frames
             assert wait_until(lambda: shown.item is not None and not shown.item.is_message, 5)
-            assert engine.troubles() == ["detector: the model is being loaded"]
+            assert engine.readiness() == (False, ["detector: the model is being loaded"])
             go_on.set()
             assert engine.pool is not None
             engine.pool.wait_ready(20)
-            assert engine.troubles() == []
+            assert engine.readiness() == (True, [])

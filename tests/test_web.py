@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,9 +15,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from stream_server import schemas
-from stream_server.config import Config
+from stream_server.camera import CameraState
+from stream_server.config import Config, NeededCameras
 from stream_server.engine import Engine
 from stream_server.multipart import CANONICAL
+from stream_server.readiness import has_cameras
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
 from tests.leaks import wait_until
@@ -351,10 +355,50 @@ def test_process_is_healthy_though_a_camera_is_lost(client: FlaskClient) -> None
 
 def test_readiness_names_the_camera_that_is_lost(client: FlaskClient) -> None:
     answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json["status"] == "not ready"
+    assert (answer.status_code, answer.json["status"]) == (200, "ready")
     (trouble,) = answer.json["troubles"]
     assert trouble.startswith("camera lost: offline: ")
+
+
+@pytest.mark.parametrize(
+    ("needed", "states", "expected"),
+    [
+        ("none", [], True),
+        ("any", [], True),
+        ("all", [], True),
+        ("none", ["offline", "stalled"], True),
+        ("any", ["offline", "auth_failed"], False),
+        ("any", ["offline", "online"], True),
+        ("all", ["offline", "online"], False),
+        ("all", ["online", "idle", "waiting", "ended"], True),
+        ("all", ["connecting"], False),
+    ],
+)
+def test_readiness_needs_the_cameras_that_the_configuration_says(
+    needed: NeededCameras, states: list[CameraState], expected: bool
+) -> None:
+    assert has_cameras(states, needed) is expected
+
+
+def test_server_that_needs_all_cameras_is_not_ready_without_one(tmp_path: Path) -> None:
+    cameras = {
+        "demo": {"source": "demo:"},
+        "lost": {"source": str(tmp_path / "none.mp4")},
+        "phone": {"source": "push:"},
+    }
+    sections: dict[str, Any] = {
+        "cameras": cameras,
+        "detector": {"workers": 0},
+        "server": {"ready_cameras": "all"},
+    }
+    with Engine(Config.load(None, **sections)) as engine, create_app(engine).test_client() as client:
+        states = lambda: {name: p.camera.state for name, p in engine.pipelines.items()}  # noqa: E731
+        expected = {"demo": "online", "lost": "offline", "phone": "waiting"}
+        assert wait_until(lambda: states() == expected, 20), states()
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json["status"]) == (503, "not ready")
+        assert [line.split(":")[0] for line in answer.json["troubles"]] == ["camera lost"]
+        assert client.get("/api/v1/status").json["is_ready"] is False
 
 
 def test_closed_engine_is_not_healthy() -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from types import TracebackType
 
 from stream_server.config import SourceConfig
-from stream_server.errors import SenderThere, SourceError
+from stream_server.errors import SenderThere, SourceError, SourceWaiting
 from stream_server.frames import Picture
 from stream_server.latest import Latest
 from stream_server.sources.base import Source
 from stream_server.sources.pacing import SLICE_S
 
+NOBODY_SENDS = "nobody sends pictures"
 LISTEN_S = 1.0
 """A camera to which nobody sends is told to be so after this, and listened to again."""
 
@@ -69,6 +70,11 @@ class Inbox:
             if self._sender is sender and not sender.has_ended:
                 self._pictures.put(picture)
 
+    @property
+    def has_sender(self) -> bool:
+        """Whether somebody is there who may send."""
+        return self._sender is not None
+
     def take(self, timeout_s: float) -> Picture | None:
         """Return the newest picture not taken yet, None when none comes within `timeout_s`."""
         self._taken, picture = self._pictures.wait_newer(self._taken, timeout_s)
@@ -117,14 +123,16 @@ class PushSource(Source):
         """Wait a moment for the first picture."""
         self._first = self._wait(LISTEN_S)
         if self._first is None:
-            raise SourceError("nobody sends pictures")
+            raise SourceWaiting(NOBODY_SENDS)
         self.size_wh = self._first.size_wh
 
     def read(self, wanted: bool = True) -> Picture | None:
-        """Return the next picture."""
+        """Return the next picture. Raises SourceWaiting where nobody is there who could send one."""
         picture, self._first = self._first or self._wait(self._config.read_timeout_s), None
-        if picture is None:
+        if picture is None and self._inbox.has_sender:
             raise SourceError(f"no picture for {self._config.read_timeout_s:g} s")
+        if picture is None:
+            raise SourceWaiting(NOBODY_SENDS)
         return picture
 
     def close(self) -> None:

@@ -18,11 +18,11 @@ def healthz() -> tuple[dict[str, object], int]:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[dict[str, object], int]:
-    """Answer 200 when every camera shows pictures and the detector works, else 503.
+    """Answer 200 when the detector works and as many cameras as `server.ready_cameras` asks for, else 503.
 
-    What does not work is said to who may see all cameras.
+    What does not work is said to those who may see all cameras.
     """
-    troubles = engine().troubles()
-    status = {"status": "not ready" if troubles else "ready"}
+    is_ready, troubles = engine().readiness()
+    status = {"status": "ready" if is_ready else "not ready"}
     told = {"troubles": troubles} if grant().cameras is None else {}
-    return {**status, **told}, 503 if troubles else 200
+    return {**status, **told}, 200 if is_ready else 503

@@ -30,7 +30,7 @@ SNAPSHOT_WITHIN_S = 4.0
 """OctoPrint waits 5 s for a snapshot, Home Assistant 10 s."""
 LOOK_UP_S = 1.0
 """How often a generator looks whether its viewer may still watch."""
-LOST: frozenset[CameraState] = frozenset({"offline", "auth_failed", "ended"})
+LOST: frozenset[CameraState] = frozenset({"offline", "auth_failed", "waiting", "ended"})
 """States in which no picture is about to come."""
 
 STREAM_HEADERS = {

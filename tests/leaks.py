@@ -8,6 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+PATIENCE_S = 30.0
+"""How long to wait for what should come at once: a slow or busy machine may pass, what hangs may not."""
+
 
 def open_descriptors(pid: int | None = None) -> int:
     """Return how many descriptors `pid` (default: this process) has open."""
@@ -44,7 +47,7 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def wait_until(fact: Callable[[], bool], timeout_s: float) -> bool:
+def wait_until(fact: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
     """Look for `fact`, which nothing announces, until it is true or time is up; return whether it is."""
     deadline = time.monotonic() + timeout_s
     while not fact():

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.leaks import wait_until
+from tests.leaks import PATIENCE_S, wait_until
 from tests.processes import Family, parent_of
 
 COMMAND = (sys.executable, "-m", "stream_server")
@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).parents[1]
 NO_ACCOUNTS = ("--set", "auth.database=sqlite:////nonexistent/accounts.db")
 """Who tries the checkout out may have made users there."""
 READY_WITHIN_S = 30.0
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 30.0
 
 SMALL_DEMO = (
     "--set", "cameras.demo.source=demo:", "--set", "cameras.demo.width=320",
@@ -186,7 +186,7 @@ class Server:
         code = self.process.wait(STOP_WITHIN_S)
         return code, time.monotonic() - started
 
-    def is_gone(self, timeout_s: float = 2.0) -> bool:
+    def is_gone(self, timeout_s: float = PATIENCE_S) -> bool:
         """Return whether no process of the server is left, looked at for `timeout_s`."""
         return wait_until(lambda: not self.family(), timeout_s)
 

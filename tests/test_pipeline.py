@@ -24,7 +24,7 @@ from tests.fakes import scripted_image
 from tests.leaks import wait_until
 from tests.sources import ScriptedSource, jpeg_picture, plain, raw_picture
 
-WITHIN_S = 5.0
+WITHIN_S = 20.0
 UNTOUCHED = Variant(overlay="none")
 BARE = Variant(overlay="live", labels=False, caption=False)
 

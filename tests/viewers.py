@@ -190,27 +190,24 @@ def read_all(viewers: Sequence[Viewer], parts: int) -> None:
     assert not waiting, f"{len(waiting)} viewers of {len(viewers)} wait still"
 
 
-def read_for(viewers: Sequence[Viewer], seconds: float) -> tuple[float, float]:
-    """Read all viewers side by side for so long; return when that began and ended."""
-    began_at = time.monotonic()
+def read_for(viewers: Sequence[Viewer], seconds: float) -> None:
+    """Read all viewers side by side for so long."""
+    until = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for viewer in viewers:
             selector.register(viewer.sock, selectors.EVENT_READ, viewer)
-        while time.monotonic() < began_at + seconds:
+        while time.monotonic() < until:
             for viewer in _readable(selector):
                 viewer.read_some()
                 assert not viewer.has_ended
-    return began_at, time.monotonic()
 
 
-def slowest_fps(viewers: Sequence[Viewer], began_at: float, ended_at: float) -> float:
-    """Return how many different frames per second reached the viewer to whom fewest came meanwhile."""
-    counts = []
-    for viewer in viewers:
-        arrivals = zip(viewer.parts, viewer.arrived_at, strict=True)
-        times = {part["X-Timestamp"] for part, at in arrivals if began_at <= at <= ended_at}
-        counts.append(len(times))
-    return min(counts) / (ended_at - began_at)
+def fewest_frames(viewers: Sequence[Viewer], since: Sequence[int]) -> int:
+    """Return how many different frames came to the viewer to whom fewest did; `since`: a part of each."""
+    return min(
+        len({part["X-Timestamp"] for part in viewer.parts[first:]})
+        for viewer, first in zip(viewers, since, strict=True)
+    )
 
 
 def _is_done(viewer: Viewer, parts: int) -> bool:

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from stream_server.config import ApiConfig
 from stream_server.errors import ImageTooLarge, OptionError, StreamServerError
+from stream_server.sources.body import Body, BodyTooLong
 from stream_server.sources.wire import Wire, WireConnection
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 MAX_REDIRECTS: Final = 3
 REFUSAL: Final = "is not fetched; api.url_hosts in the configuration names the hosts from which pictures are"
 
-_CHUNK_BYTES: Final = 64 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
 _NAT64: Final = IPv6Network("64:ff9b::/96")
@@ -96,12 +96,10 @@ class Fetcher:
                 raise _Useless(f"is answered with {answer.status}")
             if (answer.length or 0) > self.max_bytes:
                 raise _too_large(self.max_bytes)
-            body = bytearray()
-            while chunk := answer.read1(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > self.max_bytes:
-                    raise _too_large(self.max_bytes)
-            return bytes(body)
+            try:
+                return Body(answer).read_whole(self.max_bytes)
+            except BodyTooLong:
+                raise _too_large(self.max_bytes) from None
 
     def _allowed_address(self, url: SplitResult) -> Address:
         """Return the address to connect to. Raises _Refused, also when any of several is not allowed."""

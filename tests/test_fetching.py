@@ -133,9 +133,21 @@ def test_redirect_to_what_is_allowed_is_followed_three_times_at_most() -> None:
         assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("tells_length", [True, False])
-def test_too_much_is_not_read(tells_length: bool) -> None:
-    server = FileServer(bytes(1_000_000), tells_length=tells_length)
+@pytest.mark.parametrize("chunk_bytes", [0, 1, 4096, 1 << 20])
+def test_a_picture_may_come_in_chunks(chunk_bytes: int) -> None:
+    with FileServer(bytes(9_999), chunk_bytes=chunk_bytes) as server:
+        assert fetcher(LOOPBACK).fetch(server.url) == bytes(9_999)
+
+
+def test_a_picture_that_is_cut_off_is_not_taken_for_whole() -> None:
+    server = FileServer(bytes(9_999), cuts=[5_000])
+    with server, pytest.raises(OptionError, match="could not be fetched"):
+        fetcher(LOOPBACK).fetch(server.url)
+
+
+@pytest.mark.parametrize(("tells_length", "chunk_bytes"), [(True, 0), (False, 0), (False, 1000)])
+def test_too_much_is_not_read(tells_length: bool, chunk_bytes: int) -> None:
+    server = FileServer(bytes(1_000_000), tells_length=tells_length, chunk_bytes=chunk_bytes)
     with server, pytest.raises(ImageTooLarge) as caught:
         fetcher(LOOPBACK).fetch(server.url)
     assert (caught.value.limit, caught.value.field) == (10_000, "url")

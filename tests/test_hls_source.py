@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -21,6 +19,8 @@ from stream_server.frames import Picture
 from stream_server.sources import open_source
 from stream_server.sources.hls import HLSSource
 from tests.cameras.videofile import number_of, numbered_image, write_numbered
+from tests.nginx import NginxFiles
+from tests.webserver import KeptOpen, WebServer
 
 FRAMES, FPS, GOP = 24, 24, 6
 USERNAME, PASSWORD = "admin", "hls-canary"
@@ -31,56 +31,52 @@ Content = bytes | Callable[[], bytes | None]
 class Server:
     """Serves the files of a dictionary; a function is asked for its content, None leaves clients waiting.
 
-    password: what the files ending with `locked` need.
+    password: what the files ending with `locked` need. chunk_bytes: answers come in chunks of that size.
     """
 
     def __init__(
-        self, files: Mapping[str, Content], password: str | None = None, *, locked: str = ""
+        self,
+        files: Mapping[str, Content],
+        password: str | None = None,
+        *,
+        locked: str = "",
+        chunk_bytes: int = 0,
     ) -> None:
         self.asked: list[str] = []
         self.authorizations: list[str | None] = []
         self.closing = threading.Event()
         owner = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(KeptOpen):
             def do_GET(self) -> None:
                 owner.asked.append(self.path)
                 owner.authorizations.append(self.headers["Authorization"])
                 is_locked = password and self.path.endswith(locked)
                 if is_locked and self.headers["Authorization"] != basic(password or ""):
-                    self.send_response(401)
-                    self.send_header("WWW-Authenticate", 'Basic realm="hls"')
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
+                    self.answer(401, b"who?", {"WWW-Authenticate": 'Basic realm="hls"'}, chunk_bytes)
                     return
                 content = files.get(self.path)
                 body = content() if callable(content) else content
                 if content is not None and body is None:
                     owner.closing.wait(20)
-                self.send_response(200 if body is not None else 404)
-                self.send_header("Content-Length", str(len(body or b"")))
-                self.end_headers()
-                with contextlib.suppress(ConnectionError):  # it may have given up
-                    self.wfile.write(body or b"")
+                self.answer(200 if body is not None else 404, body or b"", chunk_bytes=chunk_bytes)
 
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._server = WebServer(Handler)
 
     def url(self, path: str = "/live.m3u8", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self._server.server_port}{path}"
 
+    @property
+    def connections(self) -> int:
+        return self._server.connections
+
     def __enter__(self) -> Server:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.__exit__(None, None, None)
 
 
 def basic(password: str) -> str:
@@ -182,6 +178,22 @@ def test_every_picture_is_shown_at_its_time(recording: dict[str, bytes]) -> None
         elapsed_s = time.monotonic() - started
     assert numbers == list(range(FRAMES))
     assert 0.9 < elapsed_s / ((FRAMES - 1) / FPS) < 1.5
+
+
+@pytest.mark.parametrize("chunk_bytes", [0, 1000])
+def test_all_comes_over_one_connection(segments: dict[str, bytes], chunk_bytes: int) -> None:
+    with Server(segments, chunk_bytes=chunk_bytes) as server:
+        assert play(server.url())[0] == list(range(FRAMES))
+        assert server.connections == 1
+
+
+def test_nginx_serves_every_segment(segments: dict[str, bytes], tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for path, content in segments.items():
+        (root / path[1:]).write_bytes(content)
+    with NginxFiles(tmp_path, root) as nginx:
+        assert play(f"{nginx.url}/live.m3u8") == (list(range(FRAMES)), "the camera ended the stream")
 
 
 def test_a_playlist_that_ends_is_an_end(segments: dict[str, bytes]) -> None:
@@ -322,26 +334,13 @@ def test_a_playlist_leads_to_nothing_but_http(tmp_path: Path, uri: str, place: s
 def test_a_redirect_leads_to_nothing_but_http(tmp_path: Path) -> None:
     canary = write_numbered(tmp_path / "canary.ts", 20)
 
-    class Redirect(BaseHTTPRequestHandler):
+    class Redirect(KeptOpen):
         def do_GET(self) -> None:
-            self.send_response(302)
-            self.send_header("Location", f"file://{canary}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(302, headers={"Location": f"file://{canary}"})
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    redirecting = ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
-    thread = threading.Thread(target=redirecting.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        error = refusal(f"http://127.0.0.1:{redirecting.server_port}/live.m3u8")
-        assert error.reason == "the camera redirects to something that is no address"
-    finally:
-        redirecting.shutdown()
-        redirecting.server_close()
-        thread.join()
+    with WebServer(Redirect) as redirecting:
+        error = refusal(f"{redirecting.url}/live.m3u8")
+    assert error.reason == "the camera redirects to something that is no address"
 
 
 def test_encrypted_segments_are_refused(segments: dict[str, bytes]) -> None:

@@ -19,6 +19,7 @@ from stream_server.frames import Picture
 from stream_server.sources.http import HttpSource
 from stream_server.sources.http_client import CameraClient, _reach
 from tests.cameras.http import HTTPCamera, colour_of, numbered_jpeg
+from tests.webserver import KeptOpen, WebServer
 
 CERTIFICATE = Path(__file__).parent / "cameras" / "camera.pem"
 
@@ -330,7 +331,45 @@ def test_no_error_shows_credentials_or_the_query() -> None:
     assert "C0" not in "".join(reasons)
 
 
+@pytest.mark.parametrize(
+    ("credentials", "reason"),
+    [
+        ("", "the camera forbids access to the picture (403)"),
+        ("admin:secret@", "the camera forbids access to the picture (403)"),  # it never asked who it is
+    ],
+)
+def test_a_user_is_spoken_of_only_where_there_is_one(credentials: str, reason: str) -> None:
+    with HTTPCamera(status=403) as camera:
+        assert refusal(camera.url.replace("://", f"://{credentials}")).reason == reason
+    with HTTPCamera(authentication="basic", status=403) as camera:
+        error = refusal(camera.with_credentials("admin:secret"))
+        assert error.reason == "the camera forbids this user to see the picture (403)"
+
+
 # Where it leads.
+
+
+@pytest.mark.parametrize("mode", ["mjpeg", "snapshot"])
+def test_a_cookie_that_a_redirect_set_is_brought_along(mode: str) -> None:
+    """As cameras do that send who comes first to a page that lets them in."""
+
+    class Handler(KeptOpen):
+        def do_GET(self) -> None:
+            if self.path == "/login":
+                headers = {"Set-Cookie": "session=a1; Path=/; HttpOnly", "Location": "/picture"}
+                self.answer(302, b"in " * 1000, headers, chunk_bytes=7)
+            elif self.headers["Cookie"] != "session=a1":
+                self.answer(302, headers={"Location": "/login"})
+            elif mode == "snapshot":
+                self.answer(200, numbered_jpeg(3), {"Content-Type": "image/jpeg"})
+            else:
+                part = b"--x\r\n\r\n" + numbered_jpeg(3) + b"\r\n"
+                self.answer(200, 2 * part, {"Content-Type": "multipart/x-mixed-replace;boundary=x"})
+
+    with WebServer(Handler) as camera, opened(f"{camera.url}/picture", fps=50) as source:
+        assert jpegs(source, 1) == [numbered_jpeg(3)]
+        source.read()
+        assert camera.connections == 1
 
 
 def test_a_redirect_is_followed_with_the_credentials_of_the_same_host() -> None:

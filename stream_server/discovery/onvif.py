@@ -21,6 +21,7 @@ from stream_server.discovery.soap import NS, NotSoap, envelope, parse, texts, us
 from stream_server.discovery.wsdiscovery import Device, is_at
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.source_url import parse_source
+from stream_server.sources.body import Body, BodyTooLong
 from stream_server.sources.http_auth import Credentials, parse_challenges
 from stream_server.sources.wire import Wire, WireConnection
 
@@ -172,12 +173,10 @@ class _Conversation:
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:
-    data = bytearray()
-    while chunk := answer.read1(16 * 1024):
-        data += chunk
-        if len(data) > MAX_ANSWER_BYTES:
-            raise NotSoap(f"has more than {MAX_ANSWER_BYTES} bytes")
-    return bytes(data)
+    try:
+        return Body(answer).read_whole(MAX_ANSWER_BYTES)
+    except BodyTooLong:
+        raise NotSoap(f"has more than {MAX_ANSWER_BYTES} bytes") from None
 
 
 def own_address(uri: str, address: IPv4Address) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from http import HTTPStatus
-from http.client import HTTPResponse
 
 import av
 from av.container import InputContainer
@@ -137,16 +136,8 @@ class HLSSource(LiveSource):
             self._client.allow(self._timeout_s)
         start, end = int(options.get("offset", 0)), int(options.get("end_offset", 0))
         try:
-            response = self._client.get({"Range": f"bytes={start}-{end - 1}"} if end else {}, led_to=url)
-            data = self._read_all(response)
+            answer = self._client.get({"Range": f"bytes={start}-{end - 1}"} if end else {}, led_to=url)
+            data = answer.read_whole(MAX_FILE_BYTES, "playlist or segment")
         except TimeoutError:
             raise SourceError(f"no answer within {self._timeout_s:g} s") from None
-        return data[start:end] if end and response.status != HTTPStatus.PARTIAL_CONTENT else data
-
-    def _read_all(self, response: HTTPResponse) -> bytes:
-        data = bytearray()
-        while chunk := self._client.read(response):
-            data += chunk
-            if len(data) > MAX_FILE_BYTES:
-                raise SourceError(f"a playlist or segment of more than {MAX_FILE_BYTES >> 20} MiB")
-        return bytes(data)
+        return data[start:end] if end and answer.status != HTTPStatus.PARTIAL_CONTENT else data

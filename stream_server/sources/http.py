@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 from collections import deque
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from stream_server.frames import Picture
 from stream_server.jpeg import picture_of
 from stream_server.sources.base import Source
 from stream_server.sources.http_auth import Credentials
-from stream_server.sources.http_client import CameraClient
+from stream_server.sources.http_client import Answer, CameraClient
 from stream_server.sources.mjpeg import MjpegParser
 from stream_server.sources.snapshot import SnapshotPoller
 
@@ -112,8 +111,7 @@ class _MjpegStream:
 
     description = "MJPEG"
 
-    def __init__(self, client: CameraClient, answer: http.client.HTTPResponse, boundary: str | None) -> None:
-        self._client = client
+    def __init__(self, answer: Answer, boundary: str | None) -> None:
         self._answer = answer
         self._parser = MjpegParser(boundary)
         self._jpegs: deque[bytes] = deque()
@@ -130,7 +128,7 @@ class _MjpegStream:
     def read(self) -> Picture:
         while True:
             while not self._jpegs:
-                data = self._client.read(self._answer)
+                data = self._answer.read()
                 if not data:
                     raise SourceError("the camera ended the stream")
                 self._jpegs.extend(self._parser.feed(data))
@@ -147,7 +145,7 @@ def credentials_of(config: SourceConfig) -> Credentials | None:
     return Credentials(config.username or "", config.password.get_secret_value() if config.password else "")
 
 
-def _read_as(answer: http.client.HTTPResponse, client: CameraClient, fps: float | None) -> _Pictures:
+def _read_as(answer: Answer, client: CameraClient, fps: float | None) -> _Pictures:
     """Return what reads the kind of pictures that `answer` announces. Raises SourceError for others."""
     content_type = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
     is_untold = content_type in _UNTOLD_TYPES
@@ -155,7 +153,7 @@ def _read_as(answer: http.client.HTTPResponse, client: CameraClient, fps: float 
         return SnapshotPoller(client, answer, fps)
     if content_type.startswith("multipart/") or content_type in _BARE_MJPEG_TYPES or is_untold:
         boundary = answer.headers.get_param("boundary")
-        return _MjpegStream(client, answer, boundary if isinstance(boundary, str) else None)
+        return _MjpegStream(answer, boundary if isinstance(boundary, str) else None)
     if content_type in _HLS_TYPES:
         raise SourceError(f"the camera sends HLS ({content_type}); its address has to end in .m3u8")
     what = "a web page" if content_type == "text/html" else content_type[:60]

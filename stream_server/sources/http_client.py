@@ -13,12 +13,16 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.sources.body import Body, BodyTooLong, DamagedBody
+from stream_server.sources.cookies import Cookies
 from stream_server.sources.http_auth import Credentials, parse_challenges
 from stream_server.sources.wire import Wire, WireConnection
 
 MAX_REDIRECTS = 3
 
-_CHUNK_BYTES: Final = 64 * 1024
+_MAX_REST_BYTES: Final = 64 * 1024
+"""A longer rest of an answer costs more to read than a new connection."""
+_LOST: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SUCCESSES: Final = frozenset({200, 206, 304})
 _HEADERS: Final = {
@@ -28,22 +32,54 @@ _HEADERS: Final = {
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
+class Answer:
+    """What a camera answered; its body is read from the thread that asked, before the next request."""
+
+    def __init__(self, client: CameraClient, response: http.client.HTTPResponse, url: str) -> None:
+        """url: where it was found in the end, after redirects."""
+        self.url = url
+        self.status = response.status
+        self.headers = response.headers
+        #: Bytes of the body as the header claims, None where it does not.
+        self.length = response.length
+        self._client = client
+        self._body = Body(response)
+
+    def read(self) -> bytes:
+        """Return what came of the body, b"" at its end. Raises SourceError, TimeoutError."""
+        with self._client.reported():
+            return self._body.read()
+
+    def read_whole(self, max_bytes: int, what: str) -> bytes:
+        """Return all of the body. Raises SourceError that calls it `what`, TimeoutError."""
+        with self._client.reported():
+            try:
+                return self._body.read_whole(max_bytes)
+            except BodyTooLong:
+                raise SourceError(f"the camera's {what} is longer than {max_bytes >> 20} MiB") from None
+            except http.client.IncompleteRead:
+                raise SourceError(f"the camera closed the connection in the middle of a {what}") from None
+
+
 class CameraClient:
     """Gets one address of a camera, again and again over one connection while the camera keeps it.
 
-    Everything but `interrupt` is called from one thread. Foreign errors become SourceError, whose text names
-    host and port but neither path nor query; only TimeoutError is left for the caller, who knows what was
-    waited for.
+    Cookies that its answers set are kept as long as the client. Everything but `interrupt` is called from one
+    thread. Foreign errors become SourceError, whose text names host and port but neither path nor query; only
+    TimeoutError is left for the caller, who knows what was waited for.
     """
 
     def __init__(self, url: str, credentials: Credentials | None = None, *, verify_tls: bool = True) -> None:
         self._url = url
         self._host = urlsplit(url).hostname
         self._credentials = credentials
+        self._cookies = Cookies()
         self._verify_tls = verify_tls
         self._wire = Wire()
         self._connection: WireConnection | None = None
         self._origin = ("", "")
+        self._response: http.client.HTTPResponse | None = None
+        self._was_user_told = False
         self._reach: int | None = None
 
     def allow(self, seconds: float) -> None:
@@ -54,9 +90,12 @@ class CameraClient:
         """Wait, at most until interrupted, which raises SourceError."""
         self._wire.pause(seconds)
 
-    def get(
-        self, headers: Mapping[str, str] | None = None, *, led_to: str | None = None
-    ) -> http.client.HTTPResponse:
+    @property
+    def has_credentials(self) -> bool:
+        """Whether there is a user whose account too many refused requests could lock."""
+        return self._credentials is not None
+
+    def get(self, headers: Mapping[str, str] | None = None, *, led_to: str | None = None) -> Answer:
         """Return the answer, its body unread: of status 200, or 206 or 304 where `headers` asked for that.
 
         Follows redirects and answers challenges, each only as far as is safe.
@@ -66,20 +105,15 @@ class CameraClient:
         Raises AuthenticationFailed, SourceError and TimeoutError.
         """
         url = _redirected(self._url, led_to) if led_to else self._url
-        with self._reported():
+        with self.reported():
             for _ in range(MAX_REDIRECTS + 1):
                 response = self._get_authorised(url, headers or {})
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or not location:
-                    return _checked(response)
-                self._finish(response)
+                    self._check(response)
+                    return Answer(self, response, url)
                 url = _redirected(url, location)
         raise SourceError(f"the camera redirects more than {MAX_REDIRECTS} times")
-
-    def read(self, response: http.client.HTTPResponse) -> bytes:
-        """Return what came of the body, b"" at its end. Raises SourceError, TimeoutError."""
-        with self._reported():
-            return response.read1(_CHUNK_BYTES)
 
     def interrupt(self) -> None:
         """End what waits and all that is begun later; any thread may call it."""
@@ -87,6 +121,7 @@ class CameraClient:
 
     def close(self) -> None:
         """Close the connection; may be called twice."""
+        self._response = None
         if self._connection is not None:
             self._connection.close()
         self._wire.hang_up()
@@ -111,7 +146,6 @@ class CameraClient:
                     f"the camera offers no Basic or Digest authentication but {offered}"
                 )
             answered += 1
-            self._finish(response)
             response = self._exchange(url, headers, credentials)
         return response
 
@@ -122,7 +156,7 @@ class CameraClient:
         was_kept = connection.sock is not None
         try:
             return self._send(connection, url, headers, credentials)
-        except ConnectionError:
+        except _LOST:
             connection.close()
             if not was_kept:
                 raise
@@ -136,23 +170,44 @@ class CameraClient:
         credentials: Credentials | None,
     ) -> http.client.HTTPResponse:
         target = _target(url)
-        all_headers = {**_HEADERS, **headers}
-        if credentials and (authorization := credentials.authorization("GET", target)):
-            all_headers["Authorization"] = authorization
+        all_headers: dict[str, str | bytes] = {**_HEADERS, **headers}
+        authorization = credentials.authorization("GET", target) if credentials else None
+        self._was_user_told = authorization is not None
+        if authorization:
+            all_headers["Authorization"] = authorization.encode()
+        if cookie := self._cookies.header(url):
+            all_headers["Cookie"] = cookie
         if connection.sock is None:
             connection.connect()
             self._check_reach()
         connection.request("GET", target, headers=all_headers)
-        return connection.getresponse()
+        self._response = response = connection.getresponse()
+        self._cookies.take(url, response)
+        return response
 
     def _connection_to(self, url: SplitResult) -> WireConnection:
         origin = (url.scheme, url.netloc)
-        if self._connection is None or origin != self._origin:
+        if self._connection is None or origin != self._origin or not self._has_read_all():
             self.close()
             tls = _tls_context(self._verify_tls) if url.scheme == "https" else None
             host = unquote(url.hostname or "")
             self._connection, self._origin = WireConnection(self._wire, host, url.port, tls), origin
         return self._connection
+
+    def _has_read_all(self) -> bool:
+        """Return whether the last answer lets the connection be used again; read the rest of a short one."""
+        response = self._response
+        is_over = self._connection is None or self._connection.sock is None
+        if response is None or is_over or response.isclosed():
+            return True
+        if response.length is None and not response.chunked:
+            return False  # the connection's end is the answer's
+        if (response.length or 0) <= _MAX_REST_BYTES:
+            with contextlib.suppress(http.client.HTTPException, ConnectionError):
+                response.read(_MAX_REST_BYTES)
+        if response.length == 0:
+            response.close()
+        return response.isclosed()
 
     def _check_reach(self) -> None:
         """Refuse to be led from the configured address to a more private network (SSRF)."""
@@ -162,15 +217,17 @@ class CameraClient:
         elif reach > self._reach:
             raise SourceError("the camera redirects into a more private network, which is refused")
 
-    def _finish(self, response: http.client.HTTPResponse) -> None:
-        """Read the rest of a short answer so that the connection can be used again, else close it."""
-        if response.length is not None and response.length <= _CHUNK_BYTES:
-            response.read()
-        else:
-            self.close()
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        if response.status == http.HTTPStatus.FORBIDDEN:
+            what = "this user to see the picture" if self._was_user_told else "access to the picture"
+            raise AuthenticationFailed(f"the camera forbids {what} (403)")
+        if response.status not in _SUCCESSES:
+            reason = " ".join(response.reason.split())[:60]
+            raise SourceError(f"the camera answers {response.status} {reason}".rstrip())
 
     @contextlib.contextmanager
-    def _reported(self) -> Iterator[None]:
+    def reported(self) -> Iterator[None]:
+        """Turn foreign errors into SourceError, but for TimeoutError."""
         try:
             yield
         except (OSError, http.client.HTTPException, UnicodeError) as exc:
@@ -197,20 +254,13 @@ def _cause(error: Exception) -> str:
             cause = (error.strerror or type(error).__name__).lower()
         case http.client.IncompleteRead():
             cause = "closed the connection in the middle"
+        case DamagedBody():
+            cause = f"what it sends cannot be unpacked ({error})"
         case http.client.HTTPException():
             cause = f"does not speak HTTP ({type(error).__name__})"
         case _:
             cause = "is not a usable host name"
     return cause
-
-
-def _checked(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
-    if response.status == http.HTTPStatus.FORBIDDEN:
-        raise AuthenticationFailed("the camera forbids this user to see the picture (403)")
-    if response.status not in _SUCCESSES:
-        reason = " ".join(response.reason.split())[:60]
-        raise SourceError(f"the camera answers {response.status} {reason}".rstrip())
-    return response
 
 
 def _redirected(url: str, location: str) -> str:

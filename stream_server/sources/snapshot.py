@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import time
+from http import HTTPStatus
 
 from stream_server.errors import ImageError, SourceError
 from stream_server.frames import Picture
 from stream_server.jpeg import picture_of
-from stream_server.sources.http_client import CameraClient
+from stream_server.sources.http_client import Answer, CameraClient
 from stream_server.sources.mjpeg import MAX_PART_BYTES
 from stream_server.sources.pacing import SLICE_S
 
@@ -20,10 +20,10 @@ enough to see someone walk by."""
 class SnapshotPoller:
     """Asks at an even pace, and only for what changed where the camera can tell (RFC 9110, section 13)."""
 
-    def __init__(self, client: CameraClient, answer: http.client.HTTPResponse, fps: float | None) -> None:
+    def __init__(self, client: CameraClient, answer: Answer, fps: float | None) -> None:
         """answer: the first one, its body unread."""
         self._client = client
-        self._answer: http.client.HTTPResponse | None = answer
+        self._answer: Answer | None = answer
         self._interval_s = 1 / (fps or DEFAULT_FPS)
         self._due = time.monotonic() + self._interval_s
         self._conditions: dict[str, str] = {}
@@ -45,8 +45,8 @@ class SnapshotPoller:
     def read(self) -> Picture | None:
         """Return the picture, None when it is still the one before. Raises SourceError, TimeoutError."""
         answer, self._answer = self._answer or self._client.get(self._conditions), None
-        jpeg = self._read_body(answer)
-        if answer.status == http.HTTPStatus.NOT_MODIFIED or jpeg == self._jpeg:
+        jpeg = answer.read_whole(MAX_PART_BYTES, "picture")
+        if answer.status == HTTPStatus.NOT_MODIFIED or jpeg == self._jpeg:
             return None
         try:
             picture = picture_of(jpeg)
@@ -57,19 +57,8 @@ class SnapshotPoller:
         self._conditions = _conditions(answer)
         return picture
 
-    def _read_body(self, answer: http.client.HTTPResponse) -> bytes:
-        body = bytearray()
-        while piece := self._client.read(answer):
-            body += piece
-            if len(body) > MAX_PART_BYTES:
-                raise SourceError(f"the camera's picture is longer than {MAX_PART_BYTES >> 20} MiB")
-        if answer.length:
-            raise SourceError("the camera closed the connection in the middle of a picture")
-        answer.close()  # frees the connection for the next request; reading to the end alone does not
-        return bytes(body)
 
-
-def _conditions(answer: http.client.HTTPResponse) -> dict[str, str]:
+def _conditions(answer: Answer) -> dict[str, str]:
     """Return the headers that ask for a picture newer than `answer`."""
     validators = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
     return {asks: value for says, asks in validators if (value := answer.headers.get(says))}

@@ -10,9 +10,8 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Interface
 from types import TracebackType
 from typing import Literal
@@ -23,6 +22,7 @@ from stream_server.discovery import Search
 from stream_server.discovery.soap import NS, parse
 from stream_server.discovery.wsdiscovery import GROUP, probe
 from stream_server.sources.webcams import WebcamInfo
+from tests.webserver import KeptOpen, WebServer
 
 REALM = "onvif"
 SEARCH_S = 0.5
@@ -85,24 +85,19 @@ class OnvifCamera:
         self._group.settimeout(0.05)
         self._own = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self._own.bind((self.address, 0))
-        self._http = _Server((self.address, 0), self)
-        self.url = f"http://{self.address}:{self._http.server_address[1]}/onvif/device_service"
-        self._threads = [
-            threading.Thread(target=self._answer_probes, name="onvif-probes"),
-            threading.Thread(target=self._http.serve_forever, args=(0.05,), name="onvif-http"),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._http = _Server(_Handler, self.address)
+        self._http.camera = self
+        self.url = f"{self._http.url}/onvif/device_service"
+        self._thread = threading.Thread(target=self._answer_probes, name="onvif-probes")
+        self._thread.start()
+        self._stack.enter_context(self._http)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        self._http.shutdown()
-        for thread in self._threads:
-            thread.join(5)
-        self._http.server_close()
+        self._thread.join(5)
         self._stack.close()
 
     def _answer_probes(self) -> None:
@@ -200,36 +195,23 @@ class OnvifCamera:
         return given["uri"] == target and given["response"] == right
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-
-    def __init__(self, at: tuple[str, int], camera: OnvifCamera) -> None:
-        self.camera = camera
-        super().__init__(at, _Handler)
+class _Server(WebServer):
+    camera: OnvifCamera
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(KeptOpen):
     server: _Server
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def do_POST(self) -> None:
         message = self.rfile.read(int(self.headers["Content-Length"]))
         authorization = self.headers.get("Authorization", "")
         status, body = self.server.camera.answer(message, "POST", self.path, authorization)
-        self.send_response(status)
+        headers = {"Content-Type": "application/soap+xml"}
         if status == 401:
-            for challenge in (
-                'Basic realm="onvif"',
-                f'Digest realm="{REALM}", qop="auth", nonce="{secrets.token_hex(8)}"',
-            ):
-                self.send_header("WWW-Authenticate", challenge)
-        self.send_header("Content-Type", "application/soap+xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(OSError):  # the client has read enough
-            self.wfile.write(body)
+            nonce = secrets.token_hex(8)
+            challenges = f'Basic realm="onvif", Digest realm="{REALM}", qop="auth", nonce="{nonce}"'
+            headers["WWW-Authenticate"] = challenges
+        self.answer(status, body, headers, chunk_bytes=1000)
 
 
 def _envelope(body: str, header: str = "") -> bytes:

@@ -1,12 +1,12 @@
 """The pictures in a request, however they were sent: as its body, as files of a form, in JSON, or by address.
 
-Nothing is read before its limit is known: a body is counted by Werkzeug while it comes, a form's parts too.
+Nothing is read before its limit is known: a body is counted by Werkzeug while it comes, a form's fields too.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from flask import request
 from pydantic import BaseModel, Field, ValidationError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 
 from stream_server.config import explain_errors
@@ -22,13 +23,14 @@ from stream_server.fetching import Fetcher
 from stream_server.image_analysis import AnalysisOptions
 from stream_server.image_analyst import Upload
 from stream_server.web.current import engine
+from stream_server.web.forms import read_parts
 
 MAX_FIELDS = 64
-"""Of a form, besides its files."""
-MAX_FIELD_BYTES = 64 * 1024
+"""Of a form, besides its pictures."""
 OUR_PARAMETERS = frozenset({"token", "signature"})
 """Of the query, that say nothing about the picture."""
-
+_BLANKS = b" \t\r\n\v\f"
+_SAFE_TO_PLAIN = bytes.maketrans(b"-_", b"+/")
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -63,24 +65,28 @@ def read_request() -> Asked:
     server, api = engine().config.server, engine().config.api
     kind = request.mimetype
     is_form, is_json = kind == "multipart/form-data", kind == "application/json" or kind.endswith("+json")
-    with bounded_body(api.max_request_bytes if is_form or is_json else server.max_image_bytes):
-        if is_form:
-            request.max_form_parts = api.max_images + MAX_FIELDS
-            request.max_form_memory_size = MAX_FIELD_BYTES
-            return _read_form()
-        return _read_json() if is_json else _read_body()
+    if not (is_form or is_json):
+        with bounded_body(server.max_image_bytes, "server.max_image_bytes"):
+            return _read_body()
+    with bounded_body(api.max_request_bytes, "api.max_request_bytes"):
+        return _read_form(api.max_images + MAX_FIELDS) if is_form else _read_json()
 
 
 @contextmanager
-def bounded_body(most: int) -> Iterator[None]:
-    """Let the current request's body be read, of so many bytes at most. Raises ImageTooLarge, BadRequest."""
+def bounded_body(most: int, key: str | None = None) -> Iterator[None]:
+    """Let the current request's body be read, of at most so many bytes.
+
+    key: the setting that says how many, if one does.
+
+    Raises ImageTooLarge naming both, BadRequest for a body that is cut off.
+    """
     request.max_content_length = most
     if (request.content_length or 0) > most:
-        raise _too_long(most)
+        raise _too_long(most, key)
     try:
         yield
     except RequestEntityTooLarge:
-        raise _too_long(most) from None
+        raise _too_long(most, key) from None
     except ClientDisconnected as exc:
         raise BadRequest("the body ends before its Content-Length") from exc
 
@@ -90,7 +96,7 @@ def read_json(model: type[Body]) -> Body:
 
     Raises OptionError naming the field that is wrong, BadRequest for what is no JSON, ImageTooLarge.
     """
-    with bounded_body(engine().config.api.max_request_bytes):
+    with bounded_body(engine().config.api.max_request_bytes, "api.max_request_bytes"):
         return parse_json(model, _read_all())
 
 
@@ -114,44 +120,49 @@ def _check_end() -> None:
         request.stream.read(1)
 
 
-def _too_long(most: int) -> ImageTooLarge:
-    error = ImageTooLarge(f"the request is too long, at most {most} bytes are taken", most)
+def _too_long(most: int, key: str | None) -> ImageTooLarge:
+    limit = f"{most} bytes ({key})" if key else f"{most} bytes"
+    error = ImageTooLarge(f"the request is too long, at most {limit} are taken", most)
     error.field = "body"
     return error
 
 
 def _read_body() -> Asked:
-    body = _checked(request.args.to_dict())
+    body = _checked(request.args)
     data = _read_all()
     if not data and (body.url or body.urls or body.image or body.images):
         return _asked(body, [])
     return _asked(body, [Upload(data, field="body")])
 
 
-def _read_form() -> Asked:
-    fields = {**request.args.to_dict(), **request.form.to_dict()}
+def _read_form(most_parts: int) -> Asked:
+    """A part is a picture where it is a file or no text; a field `image` of text is one in base64."""
+    texts = MultiDict(request.args)
+    uploads: list[Upload] = []
+    count: Counter[str] = Counter()
+    for part in read_parts(most_parts, DetectBody.model_fields.keys() - {"image", "images"}):
+        if (text := part.text) is not None:
+            texts.add(part.name, text)
+            continue
+        uploads.append(Upload(part.data, part.filename or None, f"{part.name}[{count[part.name]}]"))
+        count[part.name] += 1
     _check_end()
-    body = _checked(fields)
-    files = [
-        Upload(file.read(), file.filename or None, f"{name}[{number}]")
-        for name, files in request.files.lists()
-        for number, file in enumerate(files)
-    ]
-    return _asked(body, files)
+    return _asked(_checked(texts), uploads)
 
 
 def _read_json() -> Asked:
     body = parse_json(DetectBody, _read_all())
-    if query := {name: text for name, text in request.args.items() if name not in OUR_PARAMETERS}:
-        body = body.model_copy(update=_checked(query).model_dump(exclude_unset=True))
+    if any(name not in OUR_PARAMETERS for name in request.args):
+        body = body.model_copy(update=_checked(request.args).model_dump(exclude_unset=True))
     return _asked(body, [])
 
 
-def _checked(fields: dict[str, str]) -> DetectBody:
+def _checked(fields: MultiDict[str, str]) -> DetectBody:
+    """Return what fields of a form or query say; of `image` and `url` there may be several."""
     asked: dict[str, object] = {key: text for key, text in fields.items() if key not in OUR_PARAMETERS}
-    for name in ("images", "urls"):
-        if name in asked:
-            asked[name] = (asked[name],)
+    for one, many in (("image", "images"), ("url", "urls")):
+        if more := (*fields.getlist(one)[1:], *fields.getlist(many)):
+            asked[many] = more
     try:
         return DetectBody.model_validate(asked)
     except ValidationError as exc:
@@ -201,18 +212,21 @@ def _all_uploads(
 def decode_base64(text: str, field: str) -> bytes:
     """Return the bytes that base64, or a data URL (RFC 2397), stands for.
 
+    Of base64 (RFC 4648) both alphabets are taken, with lines or without, and without the `=` at its end.
+
     Raises ImageTooLarge before it is decoded, ImageError for what is neither.
     """
-    if text[:5].lower() == "data:":
+    if text[:64].lstrip()[:5].lower() == "data:":
         head, comma, text = text.partition(",")
-        if not comma or not head.lower().endswith(";base64"):
+        if not comma or not head.lower().rstrip().endswith(";base64"):
             raise _at(field, ImageError("is a data URL without base64"))
     most = engine().config.server.max_image_bytes
-    if len(text) * 3 // 4 > most + 2:
-        raise _at(field, ImageTooLarge(f"is longer than {most} bytes", most))
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
+        digits = text.encode("ascii").translate(_SAFE_TO_PLAIN, _BLANKS).rstrip(b"=")
+        if len(digits) * 3 // 4 > most:
+            raise _at(field, ImageTooLarge(f"is longer than {most} bytes (server.max_image_bytes)", most))
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except ValueError:
         raise _at(field, ImageError("is neither base64 nor a data URL")) from None
 
 

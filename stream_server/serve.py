@@ -81,6 +81,8 @@ def _check_access(config: Config) -> None:
             f"server.host: other machines reach {host}, and no user was added yet; add one with "
             "`stream-server user add NAME`, or let everyone in with --set auth.open=true"
         )
+    elif access == "this machine" and (config.server.trusted_proxies or config.server.public_url):
+        log.warning("nobody gets in through a proxy: no user was added yet (stream-server user add NAME)")
 
 
 class _Application(BaseApplication):  # type: ignore[misc]

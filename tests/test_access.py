@@ -499,12 +499,13 @@ def test_proxy_that_nobody_named_lets_nobody_in(open_client: FlaskClient, header
     assert open_client.get("/healthz", headers={header: "192.0.2.7"}).status_code == 200
 
 
-def test_named_proxy_is_let_in(tmp_path: Path) -> None:
+def test_named_proxy_is_let_in_for_clients_of_this_machine_alone(tmp_path: Path) -> None:
     config = _config(tmp_path, trusted_proxies=["127.0.0.1"])
     with Engine(config) as engine, create_app(engine).test_client() as client:
-        assert client.get(API, headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 200
+        assert client.get(API, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+        assert client.get(API, headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 403
         other = client.get(
-            API, headers={"X-Forwarded-For": "192.0.2.7"}, environ_base={"REMOTE_ADDR": "127.0.0.9"}
+            API, headers={"X-Forwarded-For": "127.0.0.1"}, environ_base={"REMOTE_ADDR": "127.0.0.9"}
         )
         assert other.status_code == 403
 

@@ -154,6 +154,7 @@ def test_addresses_are_those_that_others_use() -> None:
     with Server(
         *SMALL_DEMO, *NO_DETECTOR, "--set", "server.trusted_proxies=[127.0.0.1]",
         "--set", "server.allowed_hosts=[home.example]",
+            "--set", "auth.open=true",
     ) as server:  # fmt: skip
         shown = _page(
             server,

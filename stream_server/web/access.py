@@ -26,7 +26,7 @@ from stream_server.web.credentials import (
 )
 from stream_server.web.current import engine
 from stream_server.web.links import WrongLink
-from stream_server.web.proxy import came_through_a_stranger, own_hosts
+from stream_server.web.proxy import is_from_this_machine, own_hosts
 
 
 class Need(Enum):
@@ -143,11 +143,12 @@ def _grant() -> Grant:
     """Return what the request may do; answers 401 where it shows nothing, or what is worth nothing, 429."""
     accounts = engine().accounts
     access = accounts.access
-    if access == "this machine" and came_through_a_stranger():
+    if access == "this machine" and not is_from_this_machine():
         abort(
             403,
-            "this came through a proxy, and no user was added: name the proxy in server.trusted_proxies, or "
-            "add a user (stream-server user add)",
+            "no user was added yet, so only who asks on this machine itself gets in, and this came through a "
+            "proxy: add a user (stream-server user add NAME), whether server.trusted_proxies names the proxy "
+            "or not",
         )
     if access != "accounts":
         return OPEN

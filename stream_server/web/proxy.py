@@ -17,6 +17,7 @@ from flask import request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Map
 
+from stream_server.accounts.accounts import is_loopback
 from stream_server.addresses import DEFAULT_PORTS, PREFIX_PATTERN
 from stream_server.config import ServerConfig
 
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SENT_HOST = "stream_server.sent_host"
-_IS_TRUSTED = "stream_server.is_trusted_proxy"
+_NAMES_CLIENT = "stream_server.proxy_names_client"
 _UNDERSTOOD = {
     "HTTP_X_FORWARDED_PROTO": re.compile("https?"),
     "HTTP_X_FORWARDED_HOST": re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"),
     "HTTP_X_FORWARDED_PREFIX": re.compile(PREFIX_PATTERN),
 }
 """What may stand in a header; below a prefix //elsewhere.example, pages would load scripts from there."""
+_TRACES = re.compile(
+    "HTTP_(X_FORWARDED.*|FORWARDED.*|VIA|X_PROXY.*|(X_)?REAL_IP|.*CLIENT_IP|.*CONNECTING_IP|X_ORIGINAL_.*"
+    "|X_ENVOY_.*|X_ARR_.*|X_AMZN_.*|X_SCHEME|X_URL_SCHEME|CF_.*|CDN_LOOP|TAILSCALE_.*|FRONT_END_HTTPS)"
+)
+"""Headers that proxies add and no client of its own."""
+_ADDRESS_TRACES = re.compile("HTTP_(FORWARDED|(X_)?REAL_IP|.*CLIENT_IP|.*CONNECTING_IP)")
+"""Those among them that say who asked; a proxy that passes on what another one said may leave them."""
 
 
 class BehindProxies:
@@ -48,18 +56,23 @@ class BehindProxies:
         """Answer the request as it was made to the outermost trusted proxy."""
         if not self._trusts(_address(environ.get("REMOTE_ADDR", ""))):
             return self._pass_on(environ, start_response)
-        environ[_IS_TRUSTED] = True
-        environ["HTTP_X_FORWARDED_FOR"] = self._client(environ)
+        if "HTTP_X_FORWARDED_FOR" in environ:
+            client = self._client(environ)
+            environ[_NAMES_CLIENT] = client is not None
+            environ["HTTP_X_FORWARDED_FOR"] = client or environ["REMOTE_ADDR"]
         _keep_understood(environ)
         return self._fix(environ, start_response)
 
     def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
 
-    def _client(self, environ: WSGIEnvironment) -> str:
-        """Return the nearest address that is no trusted proxy's; what lies beyond it may be made up."""
-        client: str = environ["REMOTE_ADDR"]
-        for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+    def _client(self, environ: WSGIEnvironment) -> str | None:
+        """Return the nearest address that is no trusted proxy's; what lies beyond it may be made up.
+
+        None: the proxy names none.
+        """
+        client: str | None = None
+        for hop in reversed(environ["HTTP_X_FORWARDED_FOR"].split(",")):
             address = _address(hop)
             if address is None:
                 break
@@ -81,10 +94,37 @@ class BehindProxies:
         return self._routes.bind("").test(path)
 
 
-def came_through_a_stranger() -> bool:
-    """Whether a proxy that nobody said to trust, or who claims to be one, passed the current request on."""
-    says_so = any(key.startswith(("HTTP_X_FORWARDED", "HTTP_FORWARDED")) for key in request.environ)
-    return says_so and _IS_TRUSTED not in request.environ
+def is_from_this_machine() -> bool:
+    """Return whether the client of the current request is on this machine, as far as can be told.
+
+    Loopback is where local proxies are too. Those add headers, or pass on the name that their client asked
+    for. nginx does neither by default: it asks by HTTP/1.0 and closes, as hardly a client of today does.
+    """
+    return (
+        is_loopback(request.remote_addr or "")
+        and _is_loopback_name(sent_host())
+        and not any(map(_tells_of_a_proxy, request.environ))
+        and not _asks_as_nginx_does(request.environ)
+    )
+
+
+def _tells_of_a_proxy(key: str) -> bool:
+    """Return whether a header is a proxy's; a trusted one that says who asks may send all else."""
+    if not request.environ.get(_NAMES_CLIENT):
+        return _TRACES.fullmatch(key) is not None
+    return _ADDRESS_TRACES.fullmatch(key) is not None and not is_loopback(request.environ[key])
+
+
+def _asks_as_nginx_does(environ: WSGIEnvironment) -> bool:
+    """Return whether this is the default of ngx_http_proxy_module before version 1.29.7."""
+    closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
+    return closes and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and not environ.get(_NAMES_CLIENT)
+
+
+def _is_loopback_name(host: str) -> bool:
+    """Return whether a Host header names this machine to itself (RFC 6761, section 6.3); none may be sent."""
+    name = re.sub(r":\d*$", "", host).strip("[]").lower().rstrip(".")
+    return not name or is_loopback(name) or name.endswith(".localhost")
 
 
 def sent_host() -> str:

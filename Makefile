@@ -3,11 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What `make run` reads, and what the page writes cameras into; git ignores it.
+CONFIG := config.local.yaml
+# Not quiet: on a slow line pip's bars are all that moves for minutes.
+INSTALL := $(BIN)/pip install --disable-pip-version-check --editable
 
 .PHONY: run test lint bench screenshots clean test-system
 
-run: $(VENV)/.run
-	@exec $(BIN)/stream-server run --config config.yaml $(ARGS)
+run: $(VENV)/.run | $(CONFIG)
+	@exec $(BIN)/stream-server run --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.test test-system
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
@@ -33,17 +37,27 @@ clean:
 test-system:
 	@tools/install_test_packages.sh
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+$(CONFIG):
+	@cp config.yaml $@
+	@echo "Your settings: $@, made from config.yaml."
 
-$(VENV)/.run: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+# pip comes last into an environment, so one without it is not whole.
+$(BIN)/pip:
+	@echo "Making a Python environment in $(VENV)."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: setup.cfg pyproject.toml | $(BIN)/pip
+	@echo "Installing stream-server and what it needs into $(VENV): about 180 MB to download, once."
+	@$(INSTALL) .
+	@echo "Installed. The command is $(BIN)/stream-server; after '. $(BIN)/activate' it is stream-server."
 	@touch $@
 
-$(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,tensorflow]'
+$(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/pip
+	@echo "Installing what the tests need into $(VENV), TensorFlow among it: most of a gigabyte to download, once."
+	@$(INSTALL) '.[test,tensorflow]'
 	@touch $@ $(VENV)/.run
 
-$(VENV)/.lint: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check '.[lint]'
+# Editable as well: a copy of the product beside it would be what is tested from then on.
+$(VENV)/.lint: setup.cfg pyproject.toml | $(BIN)/pip
+	@$(INSTALL) '.[lint]'
 	@touch $@

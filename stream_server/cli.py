@@ -22,7 +22,7 @@ from stream_server.config import Config, DetectorConfig
 from stream_server.errors import ConfigError, ImageError, StreamServerError
 from stream_server.models.command import models
 from stream_server.secrets import redact
-from stream_server.settings.origin import Origin
+from stream_server.settings.origin import Origin, Reading
 from stream_server.video.command import annotate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -89,9 +89,11 @@ def _origin(
     password_env: str | None,
     overrides: tuple[str, ...],
     model: str | None,
-    shows_something: bool = False,
 ) -> Origin:
-    """Return where the configuration comes from: file and options; options win over the file."""
+    """Return where the configuration comes from: file and options; options win over the file.
+
+    Where neither names a camera, the first webcam or the demo is one.
+    """
     sections: dict[str, object] = {}
     if sources:
         names = ["camera"] if len(sources) == 1 else [f"camera-{n}" for n in range(1, len(sources) + 1)]
@@ -99,7 +101,18 @@ def _origin(
             name: _camera(source, username, password_env) for name, source in zip(names, sources, strict=True)
         }
     extra = (f"detector.model={model}",) if model else ()
-    return Origin(config_file, sections, (*overrides, *extra), shows_something)
+    return Origin(config_file, sections, (*overrides, *extra), shows_something=True)
+
+
+def _tell_what_is_shown(reading: Reading) -> None:
+    """Say what is shown, and how to change that, where no camera is configured."""
+    if reading.cameras:
+        return
+    found = "No webcam found: the demo" if "demo" in reading.config.cameras else "The first webcam"
+    click.echo(
+        f"{found} is shown until a camera is added, on the page or by --source rtsp://…, http://… or a file.",
+        err=True,
+    )
 
 
 def _camera(source: str, username: str | None, password_env: str | None) -> dict[str, object]:
@@ -129,12 +142,9 @@ def run(
     extra = tuple(
         f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None
     )
-    origin = _origin(overrides=(*overrides, *extra), shows_something=True, **options)
+    origin = _origin(overrides=(*overrides, *extra), **options)
     reading = origin.read()
-    if not reading.cameras and "demo" in reading.config.cameras:
-        click.echo(
-            "No webcam found; showing the demo. Try --source rtsp://…, http://… or a video file.", err=True
-        )
+    _tell_what_is_shown(reading)
     logs.set_up(verbose)
     check_detector(reading.config)
     serve.serve(reading.config, origin, reading, verbose=verbose)
@@ -146,16 +156,18 @@ def run(
 def check(**options: Any) -> None:
     """Read the configuration, load the model, open each camera, and say what was found.
 
+    Without a camera: what `run` shows then, the first webcam or a demo.
+
     Exit code 0: all is well. 1: a camera cannot be read. 2: the configuration or the model is wrong.
     """
-    config = _origin(**options).read().config
+    reading = _origin(**options).read()
+    _tell_what_is_shown(reading)
+    config = reading.config
     labels = check_detector(config)
     for name, words in labels.items():
         click.echo(f"detector: {name}, {len(words)} classes")
     if not labels:
         click.echo("detector: off")
-    if not config.cameras:
-        click.echo("cameras: none configured")
     reports = [check_camera(camera) for camera in config.cameras.values()]
     for name, report in zip(config.cameras, reports, strict=True):
         click.echo(f"{name}: {'ok' if report.is_ok else 'FAILED'}: {redact(report.finding)}")

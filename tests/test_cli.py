@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 import stream_server
 from stream_server.cli import command
+from stream_server.sources.webcams import find_webcams
 from tests.cameras.http import HTTPCamera
 from tests.server import CHECKOUT, NO_DETECTOR, SMALL_DEMO, Server, run_command
 
@@ -136,10 +137,19 @@ def test_check_says_what_each_camera_is() -> None:
     assert result.stderr == ""
 
 
-def test_check_without_cameras_is_well() -> None:
-    result = run("check")
-    assert result.exit_code == 0
-    assert result.stdout == "detector: off\ncameras: none configured\n"
+@pytest.mark.parametrize("file", [None, CHECKOUT / "config.yaml"])
+def test_check_without_a_camera_tries_what_run_shows(file: Path | None) -> None:
+    result = run("check", *(("--config", file) if file else ()))
+    detector, camera = result.stdout.splitlines()
+    assert detector == "detector: centernet-mobilenetv3, 80 classes"
+    if webcams := find_webcams():
+        assert camera.startswith("webcam: ")
+        assert result.stderr.startswith("The first webcam is shown until a camera is added")
+    else:
+        assert camera.startswith("demo: ok: 1280x720 at ")
+        assert result.stderr.startswith("No webcam found: the demo is shown until a camera is added")
+        assert result.exit_code == 0
+    assert len(result.stderr.splitlines()) == 1, webcams
 
 
 def test_check_tells_which_camera_cannot_be_read_and_why() -> None:

@@ -78,6 +78,7 @@ def wait_for_the_wall(page: Page, name: str) -> None:
 @pytest.mark.browser
 def test_the_demo_is_added_by_one_click(server: Server, page: Page, config: Path) -> None:
     page.goto(server.url)
+    page.get_by_text("In the configuration file, config.yaml; a running server").wait_for()
     page.get_by_role("button", name="Add the demo").click()
     page.locator(".first-run").wait_for(state="detached")
     wait_for_the_wall(page, "demo")

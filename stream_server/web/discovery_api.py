@@ -71,6 +71,7 @@ def _prepare(state: BlueprintSetupState) -> None:
         find_webcams=lambda: _webcams(search.webcams()),
         needs_first_camera=lambda: settings().names_no_camera,
         why_read_only=lambda: settings().show().why_read_only,
+        settings_file=lambda: settings().show().file,
     )
 
 

@@ -259,6 +259,45 @@ def test_every_digest_algorithm_is_known(algorithm: str) -> None:
         assert camera.auth_tries == 1
 
 
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256-sess"])
+@pytest.mark.parametrize("qop", [None, "", "auth", "auth-int", "auth-int,auth"])
+@pytest.mark.parametrize("separator", [", ", "; ", ",\r\n\t", " "])
+def test_every_form_of_digest_is_answered(algorithm: str, qop: str | None, separator: str) -> None:
+    with (
+        HTTPCamera(authentication="digest", digest=algorithm, qop=qop, separator=separator) as camera,
+        opened(camera.with_credentials("admin:secret")) as source,
+    ):
+        assert jpegs(source, 1) == [numbered_jpeg(0)]
+        assert camera.auth_tries == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (['Basic realm="camera"'], ["Negotiate"]),
+        (['Basic realm="camera", Bearer realm="x", error="y", NTLM'], []),
+        (['Digest realm="x", nonce="y", algorithm=NEW'], ['Basic realm="camera"']),
+        (['Digest realm="x"; nonce="y"; qop="strange"'], ['Digest realm="z", nonce="y"']),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+def test_the_challenge_that_can_be_answered_is_found(
+    before: list[str], after: list[str], algorithm: str
+) -> None:
+    camera = HTTPCamera(authentication="digest", digest=algorithm, before=before, after=after)
+    with camera, opened(camera.with_credentials("admin:secret")) as source:
+        assert jpegs(source, 1) == [numbered_jpeg(0)]
+        assert camera.auth_tries == 1
+
+
+@pytest.mark.parametrize("user", ["jörg", "пользователь", 'a"b\\c'])
+@pytest.mark.parametrize("authentication", ["basic", "digest"])
+def test_a_user_name_may_have_any_letters(user: str, authentication: str) -> None:
+    camera = HTTPCamera(authentication=authentication, users={user: "secret"})  # type: ignore[arg-type]
+    with camera, opened(camera.url, username=user, password="secret") as source:
+        assert jpegs(source, 1) == [numbered_jpeg(0)]
+
+
 @pytest.mark.parametrize("authentication", ["basic", "digest"])
 def test_a_wrong_password_is_sent_once(authentication: str) -> None:
     with HTTPCamera(authentication=authentication) as camera:  # type: ignore[arg-type]

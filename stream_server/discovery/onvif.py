@@ -142,9 +142,8 @@ class _Conversation:
     def _post(self, url: str, message: bytes) -> tuple[int, bytes]:
         """Return status and body of the answer, which a challenge to a digest may have come before."""
         for _ in range(2):
-            with_digest = (
-                self._digest.authorization("POST", urlsplit(url).path or "/") if self._digest else None
-            )
+            target = urlsplit(url).path or "/"
+            with_digest = self._digest.authorization("POST", target, message) if self._digest else None
             status, headers, data = self._post_once(url, message, with_digest)
             offered = parse_challenges(headers.get_all("WWW-Authenticate", []))
             digests = [challenge for challenge in offered if challenge.scheme == "digest"]
@@ -160,9 +159,12 @@ class _Conversation:
         wire = Wire()
         wire.deadline = self._until
         connection = WireConnection(wire, str(self._device.address), parts.port, None)
-        headers = {"Content-Type": "application/soap+xml; charset=utf-8", "User-Agent": "stream-server"}
+        headers: dict[str, str | bytes] = {
+            "Content-Type": "application/soap+xml; charset=utf-8",
+            "User-Agent": "stream-server",
+        }
         if authorization:
-            headers["Authorization"] = authorization
+            headers["Authorization"] = authorization.encode()
         try:
             connection.request("POST", parts.path or "/", message, headers)
             answer = connection.getresponse()

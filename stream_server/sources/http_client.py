@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.sources.body import Body, BodyTooLong, DamagedBody
 from stream_server.sources.cookies import Cookies
-from stream_server.sources.http_auth import Credentials, parse_challenges
+from stream_server.sources.http_auth import Credentials, name_troubles, parse_challenges
 from stream_server.sources.wire import Wire, WireConnection
 
 MAX_REDIRECTS = 3
@@ -141,10 +141,7 @@ class CameraClient:
             if answered > 1 or (answered == 1 and not any(c.is_stale for c in challenges)):
                 raise AuthenticationFailed("the camera refuses the user name or password")
             if not credentials.take(challenges):
-                offered = ", ".join(c.scheme for c in challenges)[:60] or "nothing"
-                raise AuthenticationFailed(
-                    f"the camera offers no Basic or Digest authentication but {offered}"
-                )
+                raise AuthenticationFailed(name_troubles(challenges))
             answered += 1
             response = self._exchange(url, headers, credentials)
         return response
@@ -230,7 +227,7 @@ class CameraClient:
         """Turn foreign errors into SourceError, but for TimeoutError."""
         try:
             yield
-        except (OSError, http.client.HTTPException, UnicodeError) as exc:
+        except (OSError, http.client.HTTPException, ValueError) as exc:
             if self._wire.is_interrupted:
                 raise SourceError("interrupted") from None
             if isinstance(exc, TimeoutError):
@@ -258,8 +255,10 @@ def _cause(error: Exception) -> str:
             cause = f"what it sends cannot be unpacked ({error})"
         case http.client.HTTPException():
             cause = f"does not speak HTTP ({type(error).__name__})"
-        case _:
+        case UnicodeError():
             cause = "is not a usable host name"
+        case _:
+            cause = "cannot be asked with this address or user name"
     return cause
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import re
 import secrets
 import select
 import socket
@@ -53,6 +54,8 @@ class HTTPCamera:
     head: written as it is instead of the status line and the headers.
     status, content_type, redirect_to: of every (authorised) answer; None: what the mode asks for.
     digest, nonce_uses: the Digest algorithm, and for how many requests a nonce is good.
+    qop, separator: of its challenge: what it offers ("" as in RFC 2069), and what parts the fields.
+    before, after: challenges in headers of their own beside the camera's.
     tls: serve https with this server context.
 
     `silent`, `frozen` and `users` may be changed while it runs; the counters may be read from anywhere.
@@ -82,6 +85,10 @@ class HTTPCamera:
         users: Mapping[str, str] | None = None,
         digest: str = "MD5",
         nonce_uses: int | None = None,
+        qop: str | None = "auth,auth-int",
+        separator: str = ", ",
+        before: Sequence[str] = (),
+        after: Sequence[str] = (),
         silent: bool = False,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
@@ -107,6 +114,10 @@ class HTTPCamera:
         self.users = dict(users or {"admin": "secret"})
         self.digest = digest
         self.nonce_uses = nonce_uses
+        self.qop = qop
+        self.separator = separator
+        self.before = tuple(before)
+        self.after = tuple(after)
         self.silent = silent
         #: Which picture a snapshot shows; raise it to change the picture.
         self.picture = 0
@@ -247,10 +258,16 @@ class HTTPCamera:
         nonce = secrets.token_hex(16)
         self._nonces[nonce] = 0
         realm = REALM.replace('"', '\\"')
-        return (
-            f'Digest realm="{realm}", qop="auth,auth-int", algorithm={self.digest}, nonce="{nonce}", '
-            f'opaque="5ccc069c403ebaf9f0171e9517f40e41", stale={"true" if stale else "false"}'
-        )
+        fields = [
+            f'realm="{realm}"',
+            f"algorithm={self.digest}",
+            f'nonce="{nonce}"',
+            'opaque="5ccc069c403ebaf9f0171e9517f40e41"',
+            f"stale={'true' if stale else 'false'}",
+        ]
+        if self.qop is not None:
+            fields.insert(1, f'qop="{self.qop}"')
+        return "Digest " + self.separator.join(fields)
 
     def authorise(self, method: str, target: str, authorization: str | None) -> Literal["yes", "no", "stale"]:
         """Return whether a request may be answered, or its nonce is no longer good."""
@@ -272,14 +289,19 @@ class HTTPCamera:
         def h(*fields: str) -> str:
             return hashlib.new(algorithm, ":".join(fields).encode()).hexdigest()
 
-        user, nonce = given["username"].replace("\\", ""), given["nonce"]
-        if given["uri"] != target or user not in self.users or given["realm"].replace("\\", "") != REALM:
+        given = {key: re.sub(r"\\(.)", r"\1", value) for key, value in given.items()}
+        user, nonce = given["username"].encode("latin-1").decode(), given["nonce"]
+        if given["uri"] != target or user not in self.users or given["realm"] != REALM:
             return "no"
         ha1 = h(user, REALM, self.users[user])
         if name != self.digest:
             ha1 = h(ha1, nonce, given["cnonce"])
-        expected = h(ha1, nonce, given["nc"], given["cnonce"], given["qop"], h(method, target))
-        if given["response"] != expected:
+        if not self.qop:  # RFC 2069
+            return "yes" if given["response"] == h(ha1, nonce, h(method, target)) else "no"
+        if given["qop"] not in self.qop.split(","):
+            return "no"
+        ha2 = h(method, target, h("")) if given["qop"] == "auth-int" else h(method, target)
+        if given["response"] != h(ha1, nonce, given["nc"], given["cnonce"], given["qop"], ha2):
             return "no"
         with self._changed:
             uses = self._nonces.get(nonce)
@@ -341,22 +363,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         verdict = camera.authorise(self.command, self.path, self.headers.get("Authorization"))
         if verdict != "yes":
-            challenge = camera.challenge(stale=verdict == "stale")
-            self._answer(401, b"who are you?", "text/html", {"WWW-Authenticate": challenge})
+            challenges = (*camera.before, camera.challenge(stale=verdict == "stale"), *camera.after)
+            self._answer(
+                401, b"who are you?", "text/html", *(("WWW-Authenticate", text) for text in challenges)
+            )
         elif camera.head is not None or camera.body is not None:
             self._say_literally(camera)
         elif camera.redirect_to is not None:
-            self._answer(302, b"", "text/html", {"Location": camera.redirect_to})
+            self._answer(302, b"", "text/html", ("Location", camera.redirect_to))
         elif camera.status != 200:
-            self._answer(camera.status, b"no", "text/html", {})
+            self._answer(camera.status, b"no", "text/html")
         elif camera.mode == "snapshot":
             self._show_snapshot(camera)
         else:
             self._stream(camera)
 
-    def _answer(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
+    def _answer(self, status: int, body: bytes, content_type: str, *headers: tuple[str, str]) -> None:
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in headers:
             self.send_header(name, value)
         if status != 304:
             self.send_header("Content-Type", content_type)
@@ -383,9 +407,9 @@ class _Handler(BaseHTTPRequestHandler):
         etag = f'"{hashlib.sha256(jpeg).hexdigest()[:16]}"'
         content_type = camera.content_type or "image/jpeg"
         if camera.validators and self.headers.get("If-None-Match") == etag:
-            self._answer(304, b"", content_type, {"ETag": etag})
+            self._answer(304, b"", content_type, ("ETag", etag))
             return
-        self._answer(200, jpeg, content_type, {"ETag": etag} if camera.validators else {})
+        self._answer(200, jpeg, content_type, *([("ETag", etag)] if camera.validators else []))
         camera.sent_picture()
 
     def _start_stream(self, camera: HTTPCamera) -> None:

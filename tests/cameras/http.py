@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import re
 import secrets
 import select
 import socket
@@ -289,7 +288,6 @@ class HTTPCamera:
         def h(*fields: str) -> str:
             return hashlib.new(algorithm, ":".join(fields).encode()).hexdigest()
 
-        given = {key: re.sub(r"\\(.)", r"\1", value) for key, value in given.items()}
         user, nonce = given["username"].encode("latin-1").decode(), given["nonce"]
         if given["uri"] != target or user not in self.users or given["realm"] != REALM:
             return "no"

@@ -135,6 +135,7 @@ function playOverlay() {
 
 function showFacts(info) {
   showState(part("state"), info.state, info.reason);
+  setText(page.querySelector("h1"), info.title);
   const facts = {
     description: info.description || "–",
     size: info.width ? `${info.width} × ${info.height}` : "–",

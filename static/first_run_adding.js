@@ -1,4 +1,5 @@
 // Tests a camera and adds it to the configuration, or says what to write there. Knows nothing of the page.
+import { freeName } from "./camera-name.js";
 import { ask } from "./settings-api.js";
 
 const NEEDS_NO_TEST = new Set(["demo:"]);
@@ -19,19 +20,20 @@ export class Adding {
     this.#added = added;
   }
 
-  // Tests a camera, adds it under its name or one like it, and returns what to say. Throws a Refusal.
-  async add(wished, section, say) {
-    const found = NEEDS_NO_TEST.has(section.source) ? null : await ask(this.#test, "POST", section);
+  // Tests a camera, adds it with its title, under a name like it, and returns what to say. Throws a Refusal.
+  async add(title, source, say) {
+    const found = NEEDS_NO_TEST.has(source.source) ? null : await ask(this.#test, "POST", source);
     if (found) say(`Found ${inWords(found)}. Adding …`);
     const { is_writable: isWritable, cameras, fixed } = await ask(this.#settings);
-    const name = freeName(wished, new Set([...Object.keys(cameras), ...fixed]));
+    const name = freeName(title, new Set([...Object.keys(cameras), ...fixed]));
+    const section = title === name ? source : { title, ...source };
     if (!isWritable) {
       this.#showLines(asYaml(name, section), "password" in section);
       return found ? `Found ${inWords(found)}. The lines to add are above.` : "The lines to add are above.";
     }
     await ask(this.#section.replace("NAME", encodeURIComponent(name)), "PUT", section);
     this.#added();
-    return `Added as ${name}.`;
+    return `Added: ${title}.`;
   }
 }
 
@@ -39,17 +41,11 @@ function inWords({ width, height, fps, description }) {
   return `${width} × ${height}${fps ? ` at ${Math.round(fps)} fps` : ""}${description ? `, ${description}` : ""}`;
 }
 
-// Returns a camera's name (letters, digits, - and _) like the one wished that is not taken.
-export function freeName(wished, taken) {
-  const base = wished.normalize("NFKD").replace(/[^\w-]+/g, "-").replace(/^[-_]+|-+$/g, "").toLowerCase().slice(0, 56) || "camera";
-  let name = base;
-  for (let number = 2; taken.has(name); number++) name = `${base}-${number}`;
-  return name;
-}
-
 // Returns the lines of a configuration file; the password is to be kept in the environment.
-export function asYaml(name, { source, username, password }) {
-  const lines = ["cameras:", `  ${name}:`, `    source: ${scalar(source)}`];
+export function asYaml(name, { title, source, username, password }) {
+  const lines = ["cameras:", `  ${name}:`];
+  if (title !== undefined) lines.push(`    title: ${scalar(title)}`);
+  lines.push(`    source: ${scalar(source)}`);
   if (username !== undefined) lines.push(`    username: ${scalar(username)}`);
   if (password !== undefined) lines.push(`    password: {env: ${name.toUpperCase().replaceAll("-", "_")}_PASSWORD}`);
   return lines.join("\n");

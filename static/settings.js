@@ -1,3 +1,4 @@
+import { freeName } from "./camera-name.js";
 import { showState } from "./poll.js";
 import { ask, watch } from "./settings-api.js";
 import { Finds } from "./settings-finds.js";
@@ -16,8 +17,12 @@ const of = (url, name) => url.replace("NAME", encodeURIComponent(name));
 
 let settings = null; // as the server said last
 let states = {}; // of the cameras that run, by name
+let isNamed = false; // whether somebody wrote the name of the new camera; else it follows its title
 let edited = ""; // the name of the camera in the form; empty: a new one
 let asked = decodeURIComponent(location.hash.slice(1)); // what the address of the page wants in the form
+
+// What people call a camera.
+const titleOf = (name) => settings.cameras[name]?.title ?? states[name]?.title ?? name;
 
 // The list.
 
@@ -67,11 +72,15 @@ function newRow(name) {
   row.id = name;
   const actions = { change: () => edit(name), toggle: () => toggle(name), remove: () => remove(name) };
   for (const [action, act] of Object.entries(actions)) row.querySelector(`.${action}`).addEventListener("click", act);
-  row.querySelector(".name").textContent = name;
-  for (const [action, text] of Object.entries({ change: "Change", draw: "Regions of", remove: "Remove" })) {
-    row.querySelector(`.${action}`).setAttribute("aria-label", `${text} ${name}`);
-  }
   return row;
+}
+
+function showTitle(row, name) {
+  const title = titleOf(name);
+  row.querySelector(".name").textContent = title;
+  for (const [action, text] of Object.entries({ change: "Change", draw: "Regions of", remove: "Remove" })) {
+    row.querySelector(`.${action}`).setAttribute("aria-label", `${text} ${title}`);
+  }
 }
 
 function showRow(row, name) {
@@ -79,6 +88,7 @@ function showRow(row, name) {
   const isOff = section.enabled === false;
   const isFixed = settings.fixed.includes(name);
   const state = isOff ? OFF : (states[name] ?? { state: "connecting", reason: "" });
+  showTitle(row, name);
   showStateOnce(row.querySelector(".state"), state);
   row.querySelector(".source").textContent = section.source ?? "";
   link(row.querySelector(".name"), isOff ? "" : of(page.dataset.view, name));
@@ -91,7 +101,7 @@ function showRow(row, name) {
   }
   const toggleText = isOff ? "Turn on" : "Turn off";
   row.querySelector(".toggle").textContent = toggleText;
-  row.querySelector(".toggle").setAttribute("aria-label", `${toggleText} ${name}`);
+  row.querySelector(".toggle").setAttribute("aria-label", `${toggleText} ${titleOf(name)}`);
 }
 
 function link(element, href) {
@@ -127,14 +137,16 @@ async function change(url, method, body, done) {
 
 function toggle(name) {
   const isOff = settings.cameras[name].enabled === false;
-  const done = isOff ? `${name} is on.` : `${name} is off. Its settings are kept.`;
+  const title = titleOf(name);
+  const done = isOff ? `${title} is on.` : `${title} is off. Its settings are kept.`;
   return change(of(page.dataset.section, name), "PATCH", { enabled: isOff ? null : false }, done);
 }
 
 async function remove(name) {
   const text = `Whoever watches it sees its stream end, and its settings are taken out of ${settings.file}.`;
-  if (!(await question(`Remove ${name}?`, text, "Keep", "Remove"))) return;
-  await change(of(page.dataset.section, name), "DELETE", undefined, `${name} is removed.`);
+  const title = titleOf(name);
+  if (!(await question(`Remove ${title}?`, text, "Keep", "Remove"))) return;
+  await change(of(page.dataset.section, name), "DELETE", undefined, `${title} is removed.`);
   part("add").focus();
 }
 
@@ -163,13 +175,14 @@ const edit = (name) => open(name, settings.cameras[name]);
 function open(name, section) {
   if (part("editor").open) return;
   edited = name;
-  part("editor-name").textContent = name ? `Change ${name}` : "Add camera";
+  isNamed = false;
+  part("editor-name").textContent = name ? `Change ${titleOf(name)}` : "Add camera";
   form.show(name, section);
   outcome("");
   refuse("");
   part("editor").showModal();
   if (name) part("editor-name").focus();
-  else part("name").focus();
+  else part("title").focus();
 }
 
 function outcome(text, isGood = false) {
@@ -195,15 +208,25 @@ async function save(event) {
     if (edited) await ask(url, "PATCH", patch(settings.cameras[name], form.values));
     else await ask(url, "PUT", sectionOf(form.values));
     part("editor").close();
-    say(edited ? `${name} is changed.` : `${name} is added.`);
+    const title = form.values.title ?? name;
+    say(edited ? `${title} is changed.` : `${title} is added.`);
     refreshAll();
   });
+}
+
+const taken = () => new Set([...Object.keys(settings.cameras), ...settings.fixed]);
+
+// Lets the name of a new camera follow its title, until somebody writes another.
+function followTitle() {
+  if (edited || isNamed) return;
+  const title = part("title").value.trim();
+  part("name").value = title && freeName(title, taken());
 }
 
 function nameFault() {
   if (edited) return "";
   if (!NAME.test(form.name)) return "Expected a name of letters, digits, “-” and “_”, 64 at most.";
-  return form.name in settings.cameras || settings.fixed.includes(form.name) ? "There is a camera of this name." : "";
+  return taken().has(form.name) ? "There is a camera of this name." : "";
 }
 
 async function test() {
@@ -255,6 +278,8 @@ part("question").addEventListener("close", () => part("question").open || settle
 part("no").addEventListener("click", () => answer(false));
 part("yes").addEventListener("click", () => answer(true));
 part("add").addEventListener("click", () => open("", {}));
+part("title").addEventListener("input", followTitle);
+part("name").addEventListener("input", () => { isNamed = part("name").value !== ""; });
 part("form").addEventListener("submit", save);
 part("test").addEventListener("click", test);
 part("cancel").addEventListener("click", cancel);

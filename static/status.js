@@ -15,6 +15,8 @@ let startedAt = null;
 let answeredAt = null;
 
 const body = (id) => document.getElementById(id);
+let titles = {}; // of cameras, by name
+const titleOf = (name) => titles[name] ?? name;
 const cameraPage = (name) => page.dataset.camera.replace("NAME", encodeURIComponent(name));
 
 function say(level, text) {
@@ -53,7 +55,7 @@ function troubleItem({ level, camera, what, advice }) {
   if (camera) {
     const link = document.createElement("a");
     link.href = cameraPage(camera);
-    link.textContent = camera;
+    link.textContent = titleOf(camera);
     head.append(link, ": ");
   }
   head.append(what);
@@ -62,7 +64,7 @@ function troubleItem({ level, camera, what, advice }) {
   if (camera && page.dataset.settings) {
     const link = document.createElement("a");
     link.href = `${page.dataset.settings}#${encodeURIComponent(camera)}`;
-    link.textContent = `Settings of ${camera}`;
+    link.textContent = `Settings of ${titleOf(camera)}`;
     todo.append(" ", link);
   }
   item.append(head, todo);
@@ -84,7 +86,7 @@ function cameraRow(camera) {
   return {
     key: camera.name,
     cells: [
-      { text: camera.name, href: cameraPage(camera.name) },
+      { text: camera.title, href: cameraPage(camera.name) },
       { text: state, state: camera.state },
       rate(camera.fps),
       camera.age_s === null ? none : `${duration(camera.age_s)} ago`,
@@ -121,7 +123,7 @@ function viewerRow(viewer) {
   return {
     key: viewer.number,
     cells: [
-      { text: viewer.camera, href: cameraPage(viewer.camera) },
+      { text: titleOf(viewer.camera), href: cameraPage(viewer.camera) },
       viewer.address || none,
       viewer.user || none,
       `overlay ${viewer.overlay}, ${width}${quality}`,
@@ -183,6 +185,7 @@ function show(status) {
   answeredAt = new Date();
   say(status.level, status.summary);
   document.getElementById("about").textContent = `stream-server ${status.version}, running for ${duration(status.uptime_s)}. As of ${time(answeredAt)}.`;
+  titles = Object.fromEntries(status.cameras.map(({ name, title }) => [name, title]));
   showTroubles([...status.troubles, ...clockTrouble(status.now)]);
   fill(body("cameras"), status.cameras.map(cameraRow));
   document.getElementById("no-cameras").hidden = status.cameras.length > 0;

@@ -14,6 +14,9 @@ export function restoreOrder(wall) {
   if (sorted.some((tile, i) => tile !== tiles[i])) for (const tile of sorted) move(wall, tile, null);
 }
 
+// What people call the camera of a tile.
+const nameOf = (tile) => tile.querySelector(".name").textContent;
+
 function keptNames() {
   try {
     const names = JSON.parse(localStorage.getItem(KEPT));
@@ -149,7 +152,7 @@ class Keys {
     const tile = button.closest(".tile");
     this.held = { button, tile, from: this.#place(tile) };
     button.setAttribute("aria-pressed", "true");
-    this.say(`${tile.dataset.camera} is taken up, at place ${this.#of(tile)}. Arrow keys move it, Enter puts it down, Escape puts it back.`);
+    this.say(`${nameOf(tile)} is taken up, at place ${this.#of(tile)}. Arrow keys move it, Enter puts it down, Escape puts it back.`);
   }
 
   #take(event) {
@@ -161,7 +164,7 @@ class Keys {
     moveTo(this.wall, tile, Math.max(0, Math.min(this.wall.children.length - 1, place)));
     tile.scrollIntoView({ block: "nearest" });
     if (event.key === "Escape") this.#drop();
-    else this.say(`${tile.dataset.camera}: place ${this.#of(tile)}`);
+    else this.say(`${nameOf(tile)}: place ${this.#of(tile)}`);
   }
 
   #target(key, place, from) {
@@ -175,7 +178,7 @@ class Keys {
     this.held = null;
     button.setAttribute("aria-pressed", "false");
     keepOrder(this.wall);
-    this.say(`${tile.dataset.camera} is put down, at place ${this.#of(tile)}.`);
+    this.say(`${nameOf(tile)} is put down, at place ${this.#of(tile)}.`);
   }
 
   #place(tile) { return [...this.wall.children].indexOf(tile); }

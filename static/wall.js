@@ -22,7 +22,17 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text; // the same again would be read out again
 }
 
-function showCamera(tile, { state, reason, objects, width, height }) {
+function showTitle(tile, title) {
+  const name = tile.querySelector(".name");
+  if (name.title === title) return;
+  Object.assign(name, { textContent: title, title });
+  tile.querySelector("canvas").setAttribute("aria-label", `Live picture of ${title}`);
+  tile.querySelector(".move").setAttribute("aria-label", `Move ${title}`);
+  tile.querySelector(".enlarge").setAttribute("aria-label", `Full screen: ${title}`);
+}
+
+function showCamera(tile, { title, state, reason, objects, width, height }) {
+  showTitle(tile, title);
   showState(tile.querySelector(".state"), state, "");
   const { all, short } = counts(objects);
   const found = tile.querySelector(".found");

@@ -72,7 +72,7 @@ class Camera:
         self._is_stopped = False
         self._capture: Capture | None = None
         self._abandoned: list[Capture] = []
-        self._log = _TroubleLog(name, self._clock)
+        self._log = _TroubleLog(self._clock)
 
     def start(self) -> None:
         """Start the capture thread; an on-demand camera opens its source only when it is wanted."""
@@ -279,6 +279,11 @@ class Camera:
             return "waiting"
         return "stalled" if self._is_late else "offline"
 
+    @property
+    def _label(self) -> str:
+        """The camera for readers of the log: by its name, which is in the configuration, and its title."""
+        return f"{self.name} ({self.config.title})" if self.config.title else self.name
+
     def _is_current(self, capture: Capture) -> bool:
         return capture is self._capture and not capture.is_abandoned
 
@@ -286,9 +291,9 @@ class Camera:
         changed = (state, reason) != (self.state, self.reason)
         self.state, self.reason = state, reason
         if state != "waiting":
-            self._log.state(state, reason, retry_s)
+            self._log.state(self._label, state, reason, retry_s)
         elif changed:  # to wait on is no news
-            self._log.state(state, reason, None)
+            self._log.state(self._label, state, reason, None)
         if changed:
             self._on_change()
 
@@ -296,14 +301,13 @@ class Camera:
 class _TroubleLog:
     """Logs each state and reason, the same again at most once a minute, with how often it came."""
 
-    def __init__(self, name: str, clock: Clock) -> None:
-        self._name = name
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._logged_at: dict[tuple[CameraState, str], float] = {}
         self._repeats: Counter[tuple[CameraState, str]] = Counter()
 
-    def state(self, state: CameraState, reason: str, retry_s: float | None) -> None:
-        """Log that the camera is in `state` because of `reason`."""
+    def state(self, label: str, state: CameraState, reason: str, retry_s: float | None) -> None:
+        """Log that the camera is in `state` because of `reason`. label: the camera, in words."""
         cause, now = (state, reason), self._clock.now()
         self._repeats[cause] += 1
         if now - self._logged_at.get(cause, float("-inf")) < LOG_EVERY_S:
@@ -314,6 +318,6 @@ class _TroubleLog:
         if retry_s is not None:
             text += f"; next try in {retry_s:.0f} s"
         is_trouble = state in ("stalled", "offline", "auth_failed")
-        log.log(logging.WARNING if is_trouble else logging.INFO, "camera %s: %s", self._name, text)
+        log.log(logging.WARNING if is_trouble else logging.INFO, "camera %s: %s", label, text)
         self._logged_at = {c: at for c, at in self._logged_at.items() if now - at < LOG_EVERY_S}
         self._logged_at[cause] = now

@@ -169,8 +169,9 @@ def check(**options: Any) -> None:
     if not labels:
         click.echo("detector: off")
     reports = [check_camera(camera) for camera in config.cameras.values()]
-    for name, report in zip(config.cameras, reports, strict=True):
-        click.echo(f"{name}: {'ok' if report.is_ok else 'FAILED'}: {redact(report.finding)}")
+    for (name, camera), report in zip(config.cameras.items(), reports, strict=True):
+        label = f"{name} ({camera.title})" if camera.title else name
+        click.echo(f"{label}: {'ok' if report.is_ok else 'FAILED'}: {redact(report.finding)}")
     sys.exit(0 if all(report.is_ok for report in reports) else 1)
 
 

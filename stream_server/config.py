@@ -284,9 +284,35 @@ class StreamConfig(_Model):
     caption: bool = Field(True, description="Write camera name, time and frame rate into the picture.")
 
 
+_JOINERS = "\u200c\u200d"
+"""Letters of some scripts, and emoji, are joined or kept apart by these; they show nothing by themselves."""
+
+
+def _check_title(title: object) -> str:
+    """Return a camera's title, blanks folded; it stands in pages, log lines and on the picture."""
+    if isinstance(title, int | float) and not isinstance(title, bool):
+        title = str(title)
+    if not isinstance(title, str):
+        raise ValueError("expected text")
+    text = " ".join(title.split())
+    if not 1 <= len(text) <= 100:
+        raise ValueError("expected 1 to 100 characters")
+    if odd := next((c for c in text if not c.isprintable() and c not in _JOINERS), None):
+        raise ValueError(f"expected characters that can be shown, not U+{ord(odd):04X}")
+    return text
+
+
+Title = Annotated[str, BeforeValidator(_check_title)]
+
+
 class CameraConfig(SourceConfig):
     """One camera."""
 
+    title: Title | None = Field(
+        None,
+        description="What people call it, in any script, e.g. `Küche` or `前門`: on pages, on the picture "
+        "and in the log. Default: its name.",
+    )
     enabled: bool = Field(True, description="Show it at all; `false` keeps its settings for later.")
     on_demand: bool = Field(False, description="Open it with the first viewer, close it 10 s after the last.")
     detect: DetectConfig = Field(default_factory=DetectConfig, description="See below.")

@@ -107,6 +107,11 @@ class Pipeline:
         self._has_lease = False
         self._thread = threading.Thread(target=self._run, name=f"pipeline-{name}", daemon=True)
 
+    @property
+    def title(self) -> str:
+        """What people call the camera: the configured title, else its name."""
+        return self.config.title or self.name
+
     def start(self) -> None:
         """Start the camera and the pipeline's thread."""
         self.camera.start()
@@ -354,7 +359,7 @@ class Pipeline:
 
     def _caption(self, frame: Frame) -> tuple[str, ...]:
         taken_at = datetime.fromtimestamp(wall_clock(frame.captured_at))
-        return (f"{self.name}  {taken_at:%Y-%m-%d %H:%M:%S}  {self.camera.fps:.0f} fps",)
+        return (f"{self.title}  {taken_at:%Y-%m-%d %H:%M:%S}  {self.camera.fps:.0f} fps",)
 
     def _publish_message(self) -> None:
         """Show viewers of a lost camera why it is lost, once a second."""
@@ -372,7 +377,7 @@ class Pipeline:
         size_wh = scaled_wh(known_wh, stream.variant.width)
         state = self.camera.state.replace("_", " ")
         reason = f"{state}: {self.camera.reason}" if self.camera.reason else state
-        image = message_picture(size_wh, self.name, reason, f"{datetime.now():%Y-%m-%d %H:%M:%S}")
+        image = message_picture(size_wh, self.title, reason, f"{datetime.now():%Y-%m-%d %H:%M:%S}")
         jpeg = self._encode(image, stream.variant)
         stream.publish(self._encoded(jpeg, size_wh, self._seen, now, is_message=True))
 

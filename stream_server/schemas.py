@@ -18,6 +18,7 @@ class CameraInfo(BaseModel):
     """A camera and how it is doing."""
 
     name: str
+    title: str = Field(description="What people call the camera; its name where it has no title.")
     state: CameraState
     reason: str = Field(description="Why it is not online, in one line; empty when it is.")
     description: str = Field(description="What the source says about itself, e.g. its codec and transport.")
@@ -43,6 +44,7 @@ class CameraInfo(BaseModel):
         camera, counters, analysis = pipeline.camera, pipeline.counters, pipeline.analysis
         return cls(
             name=pipeline.name,
+            title=pipeline.title,
             state=camera.state,
             reason=camera.reason,
             description=camera.description,

@@ -109,7 +109,12 @@ def test_a_camera_of_the_network_asks_for_its_password_and_is_added(
             page.locator(".first-run").wait_for(state="detached")
         wait_for_the_wall(page, "front-door-x100")
     added = cameras_in(config)["front-door-x100"]
-    assert added == {"source": camera.url, "username": "admin", "password": "sec#ret"}
+    assert added == {
+        "title": "Front Door X100",
+        "source": camera.url,
+        "username": "admin",
+        "password": "sec#ret",
+    }
 
 
 @pytest.mark.browser
@@ -130,6 +135,8 @@ def test_a_camera_is_added_by_its_address(server: Server, page: Page, config: Pa
         page.locator(".first-run").wait_for(state="detached")
         wait_for_the_wall(page, "garden-north")
     assert cameras_in(config)["garden-north"]["username"] == "admin"
+    assert cameras_in(config)["garden-north"]["title"] == "Garden, north"
+    assert page.locator(".tile .name").inner_text() == "Garden, north"
 
 
 @pytest.mark.browser

@@ -137,6 +137,29 @@ def test_form_has_every_setting_in_words() -> None:
 # Adding, changing and removing.
 
 
+def test_name_of_a_new_camera_follows_its_title(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    page.get_by_role("button", name="Add camera").click()
+    title, name = page.get_by_label("Title", exact=True), page.get_by_label("Name", exact=True)
+    for text, expected in (("Küche <1>", "kuche-1"), ("前門", "camera"), ("Front", "front-2")):
+        title.fill(text)
+        assert name.input_value() == expected
+    name.fill("street")
+    title.fill('"Straße" & <b>前門</b>')
+    assert name.input_value() == "street"
+    page.get_by_label("Kind").select_option("push")
+    _press(page, "Save")
+    _status(page, '"Straße" & <b>前門</b> is added.')
+    assert _row(page, "street").locator(".name").inner_text() == '"Straße" & <b>前門</b>'
+    assert site.cameras["street"] == {"title": '"Straße" & <b>前門</b>', "source": "push:"}
+    page.get_by_role("button", name="Change", exact=False).last.click()
+    assert title.input_value() == '"Straße" & <b>前門</b>'
+    title.fill("")
+    _press(page, "Save")
+    _status(page, "street is changed.")
+    assert site.cameras["street"] == {"source": "push:"}
+
+
 def test_camera_is_added_while_others_go_on(page: Page, site: Site) -> None:
     with urlopen(f"{site.server.url}/cameras/front/stream.mjpg", timeout=10) as stream:
         assert stream.read(1000)

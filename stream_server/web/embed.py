@@ -17,12 +17,13 @@ def page(camera: str) -> Response:
 
     What lets one see the page in its address lets it show the camera too.
     """
-    name = pipeline(camera).name
+    watched = pipeline(camera)
     query = StreamQuery.model_validate(request.args.to_dict())
     wishes = query.model_dump(mode="json", exclude_none=True)
     wishes = {key: str(value).lower() for key, value in wishes.items()}
     shown = {key: request.args[key] for key in IN_ADDRESSES if key in request.args}
-    return Response(render_template("embed.html", camera=name, wishes=wishes | shown))
+    html = render_template("embed.html", camera=watched.name, title=watched.title, wishes=wishes | shown)
+    return Response(html)
 
 
 def framing_sites() -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def camera(camera: str) -> str:
         "camera.html",
         camera=shown,
         colours=css_palette(),
-        uses=uses(shown.name, needs_token=accounts.access == "accounts"),
+        uses=uses(shown.name, shown.title, needs_token=accounts.access == "accounts"),
         needs_token=accounts.access == "accounts",
         can_link=accounts.can_link,
         can_change=grant().role == "admin" and grant().cameras is None,

@@ -72,7 +72,9 @@ KINDS_OF = {
 }
 """The kinds of source for which a setting matters; those that are not here: all."""
 
-ELSEWHERE = frozenset({"source", "username", "password", "enabled", "detect.inside", "detect.ignore"})
+ELSEWHERE = frozenset(
+    {"title", "source", "username", "password", "enabled", "detect.inside", "detect.ignore"}
+)
 """Settings that the form has in a way of its own, or that are made at another place: regions are drawn."""
 
 NAMES = {

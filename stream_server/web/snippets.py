@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import url_for
+from markupsafe import escape
 
 CLOCK = "-use_wallclock_as_timestamps 1"
 """FFmpeg takes 25 pictures a second for granted else."""
@@ -32,9 +33,13 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    """A camera's addresses, whole. needs_token: whether who asks has to show one."""
+    """A camera's addresses, whole.
+
+    title: what people call the camera, as HTML takes it. needs_token: whether a token has to be shown.
+    """
 
     camera: str
+    title: str
     stream: str
     snapshot: str
     page: str
@@ -51,10 +56,11 @@ class _Addresses:
         return '"' + self.by_token(address, "$TOKEN") + '"'
 
 
-def uses(camera: str, *, needs_token: bool) -> tuple[Use, ...]:
+def uses(camera: str, title: str, *, needs_token: bool) -> tuple[Use, ...]:
     """Return what there is to copy for a camera, at the address by which the current request came."""
     to = _Addresses(
         camera=camera,
+        title=str(escape(title)),
         stream=url_for("streaming.stream", camera=camera, _external=True),
         snapshot=url_for("streaming.snapshot", camera=camera, _external=True),
         page=url_for("embed.page", camera=camera, _external=True),
@@ -74,14 +80,14 @@ def _web_page(to: _Addresses) -> Use:
         "An image works everywhere. The player comes back by itself after a restart; pages of other sites "
         "may have it, and the frame, once server.embed_origins names them.",
         (
-            Snippet("img", "Image", f'<img src="{stream}" alt="{to.camera}">'),
+            Snippet("img", "Image", f'<img src="{stream}" alt="{to.title}">'),
             Snippet(
                 "player", "Player", f'<script src="{to.script}" data-camera="{to.camera}"{token}></script>'
             ),
             Snippet(
                 "frame",
                 "Frame",
-                f'<iframe src="{page}" title="{to.camera}" width="640" height="360"></iframe>',
+                f'<iframe src="{page}" title="{to.title}" width="640" height="360"></iframe>',
             ),
         ),
     )
@@ -134,7 +140,7 @@ def _grafana(to: _Addresses) -> Use:
         "Grafana",
         "Add a panel of the kind Text, with the mode HTML. The browser loads the picture, so it must reach "
         "this address.",
-        (Snippet("grafana", "Text panel", f'<img src="{stream}" alt="{to.camera}" width="100%">'),),
+        (Snippet("grafana", "Text panel", f'<img src="{stream}" alt="{to.title}" width="100%">'),),
     )
 
 

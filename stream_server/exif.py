@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import struct
 
-import cv2
-import numpy as np
-
-from detector.detections import BGRImage
+from stream_server.orientation import UPRIGHT
 
 ORIENTATION_TAG = 0x0112
-UPRIGHT = 1
 
 _ENTRY_BYTES = 12
 _TIFF = 42
@@ -37,28 +33,3 @@ def read_orientation(exif: bytes) -> int:
     except struct.error:  # it ends within its directory
         pass
     return UPRIGHT
-
-
-def turn(image: BGRImage, orientation: int) -> BGRImage:
-    """Return `image` upright: a new array, or `image` itself where it is.
-
-    orientation: 1 to 8; from 5 on, width and height change places.
-    """
-    match orientation:
-        case 2:
-            turned = cv2.flip(image, 1)
-        case 3:
-            turned = cv2.rotate(image, cv2.ROTATE_180)
-        case 4:
-            turned = cv2.flip(image, 0)
-        case 5:
-            turned = cv2.transpose(image)
-        case 6:
-            turned = cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)
-        case 7:
-            turned = cv2.flip(cv2.transpose(image), -1)
-        case 8:
-            turned = cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE)
-        case _:
-            return image
-    return np.asarray(turned, np.uint8)

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream_server.errors import ImageError, UnsupportedImage
-from stream_server.exif import UPRIGHT, read_orientation
-from stream_server.jpeg import EOI_MARKER, FRAME_HEADER, FRAME_MARKERS, SOI, SOS_MARKER, segment_at
+from stream_server.exif import read_orientation
+from stream_server.jpeg import (
+    APP1,
+    EOI_MARKER,
+    FRAME_HEADER,
+    FRAME_MARKERS,
+    SOI,
+    SOS_MARKER,
+    exif_in,
+    segment_at,
+)
+from stream_server.orientation import UPRIGHT
 
 MediaType = Literal["image/jpeg", "image/png", "image/webp", "image/bmp"]
 
@@ -19,7 +29,7 @@ MAX_PARTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """size_wh: as stored, before `orientation` (1 to 8, see `exif.turn`) is applied."""
+    """size_wh: as stored, before `orientation` (1 to 8, see `orientation.turn`) is applied."""
 
     media_type: MediaType
     size_wh: tuple[int, int]
@@ -53,8 +63,8 @@ def _read_jpeg(data: bytes) -> Header:
         if segment is None:
             break
         marker, payload, at = segment
-        if marker == 0xE1 and data.startswith(b"Exif\0\0", payload):
-            orientation = read_orientation(data[payload:at])
+        if marker == APP1 and (exif := exif_in(data, payload, at)):
+            orientation = read_orientation(exif)
         elif marker in FRAME_MARKERS:
             height, width = FRAME_HEADER.unpack_from(data, payload)
             return Header("image/jpeg", (width, height), orientation=orientation)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError, ImageTooLarge
-from stream_server.exif import turn
 from stream_server.headers import Header, read_header
+from stream_server.orientation import turn
 
 _STRIP_PIXELS = 1 << 20
 _WHITE = 255

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
+from stream_server.exif import read_orientation
 from stream_server.frames import GreyImage, Picture
+from stream_server.orientation import UPRIGHT, turn, turned_wh
 
 MAX_PIXELS = 40_000_000
 """Larger pictures are refused: a header of a few bytes may claim 65535x65535, which is 12 GB of pixels."""
@@ -21,6 +24,8 @@ SOS_MARKER, EOI_MARKER = 0xDA, 0xD9
 
 # ITU-T T.81, table B.1.
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+APP1 = 0xE1
+_EXIF = b"Exif\0\0"
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _FIRST_MARKER = 0xC0
 _LENGTH = struct.Struct(">H")
@@ -54,8 +59,25 @@ def segment_at(data: bytes | bytearray, at: int) -> tuple[int, int, int] | None:
     return marker, at + 4, at + 2 + length
 
 
-def read_size(jpeg: bytes) -> tuple[int, int]:
-    """Return width and height as the header says, in pixels; about 3 µs.
+def exif_in(jpeg: bytes, payload: int, end: int) -> bytes:
+    """Return the EXIF data in an APP1 segment that `segment_at` found, empty where it holds none."""
+    return jpeg[payload:end] if jpeg.startswith(_EXIF, payload) else b""
+
+
+class JpegHeader(NamedTuple):
+    """stored_wh: width and height as stored, in pixels. orientation: 1 to 8, see `orientation.turn`."""
+
+    stored_wh: tuple[int, int]
+    orientation: int = UPRIGHT
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height as shown."""
+        return turned_wh(self.stored_wh, self.orientation)
+
+
+def read_header(jpeg: bytes) -> JpegHeader:
+    """Return what the header says of the pixels; about 3 µs.
 
     Raises ImageError for bytes that are no JPEG, one that ends within its header, and one of more than
     `MAX_PIXELS`.
@@ -64,12 +86,14 @@ def read_size(jpeg: bytes) -> tuple[int, int]:
         raise ImageError(
             f"not a JPEG: it starts with {jpeg[:4].hex(' ')}" if jpeg else "not a JPEG: it is empty"
         )
-    at = 2
+    orientation, at = UPRIGHT, len(SOI)
     while segment := segment_at(jpeg, at):
         marker, payload, at = segment
         if marker in FRAME_MARKERS and payload + FRAME_HEADER.size <= len(jpeg):
             height, width = FRAME_HEADER.unpack_from(jpeg, payload)
-            return _checked(width, height)
+            return JpegHeader(_checked(width, height), orientation)
+        if marker == APP1 and (exif := exif_in(jpeg, payload, at)):
+            orientation = read_orientation(exif)
         if marker in (SOS_MARKER, EOI_MARKER):
             raise ImageError("not a usable JPEG: its header has no size")
     raise ImageError("the JPEG ends within its header")
@@ -85,23 +109,26 @@ def _checked(width: int, height: int) -> tuple[int, int]:
 
 
 def decode(jpeg: bytes) -> BGRImage:
-    """Return the pixels as (H, W, 3) uint8 BGR, as stored: an EXIF orientation is not applied.
+    """Return the pixels as (H, W, 3) uint8 BGR, turned upright as the EXIF data says.
 
-    So the shape is that of `read_size`, which is checked first. Data missing at the end is left grey.
+    Data missing at the end is left grey.
 
     Raises ImageError for what is no JPEG, is too large or cannot be decoded.
     """
-    width, height = read_size(jpeg)
-    return _decoded(jpeg, cv2.IMREAD_COLOR, (height, width, 3))
+    header = read_header(jpeg)
+    width, height = header.stored_wh
+    return turn(_decoded(jpeg, cv2.IMREAD_COLOR, (height, width, 3)), header.orientation)
 
 
 def decode_grey(jpeg: bytes) -> GreyImage:
-    """Return the brightness of every eighth pixel each way: the mean of each of the JPEG's blocks.
+    """Return the brightness of every eighth pixel each way, upright: the mean of each of the JPEG's blocks.
 
     Takes half the time of `decode`. Raises ImageError as it does.
     """
-    width, height = read_size(jpeg)
-    return _decoded(jpeg, cv2.IMREAD_REDUCED_GRAYSCALE_8, (-(-height // 8), -(-width // 8)))
+    header = read_header(jpeg)
+    width, height = header.stored_wh
+    blocks = _decoded(jpeg, cv2.IMREAD_REDUCED_GRAYSCALE_8, (-(-height // 8), -(-width // 8)))
+    return turn(blocks, header.orientation)
 
 
 def _decoded(jpeg: bytes, flags: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -117,8 +144,13 @@ def _decoded(jpeg: bytes, flags: int, shape: tuple[int, ...]) -> NDArray[np.uint
 
 
 def picture_of(jpeg: bytes) -> Picture:
-    """Return the picture of a camera that sends JPEGs: the bytes untouched, pixels made when wanted.
+    """Return the picture of a camera that sends JPEGs: pixels are made when wanted.
 
-    Raises ImageError as `read_size` does.
+    The bytes stay untouched for those who take them as they are, but for a picture that lies on its side or
+    is mirrored: browsers heed that, others do not, so all get its pixels, upright.
+
+    Raises ImageError as `read_header` does.
     """
-    return Picture(read_size(jpeg), partial(decode, jpeg), jpeg, partial(decode_grey, jpeg))
+    header = read_header(jpeg)
+    own = jpeg if header.orientation == UPRIGHT else None
+    return Picture(header.size_wh, partial(decode, jpeg), own, partial(decode_grey, jpeg))

@@ -14,9 +14,10 @@ import pytest
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError, ImageTooLarge, UnsupportedImage
-from stream_server.exif import read_orientation, turn
+from stream_server.exif import read_orientation
 from stream_server.headers import read_header
 from stream_server.images import ImageLimits, decode_image
+from stream_server.orientation import turn
 
 PICTURES = Path(__file__).parent / "data" / "pictures"
 """60x40: red and green above blue and nearly white; `turned` say by EXIF that they lie on their side."""

@@ -18,7 +18,7 @@ import pytest
 from stream_server.accounts.grants import Lease
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.jpeg import read_size
+from stream_server.jpeg import read_header
 from stream_server.web import live
 from stream_server.web.eventstream import EventStream
 from tests.leaks import wait_until
@@ -117,7 +117,7 @@ def test_frame_follows_its_detections_if_asked_for(
         for _ in range(2):
             assert client.text()["width"] == 1280
             if size_wh:
-                assert read_size(client.binary()) == size_wh
+                assert read_header(client.binary()).size_wh == size_wh
 
 
 def test_slow_reader_skips_to_the_newest(server: Server) -> None:

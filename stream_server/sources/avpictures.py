@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+from typing import Any, cast
 
 import av
-import cv2
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
 from stream_server.frames import GreyImage, Picture
+from stream_server.orientation import UPRIGHT, of_matrix, turn, turned_wh
 
 _MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 """AVColorSpace (libavutil/pixfmt.h) to swscale's matrices; 5 and 6 are BT.601, 2 is "unspecified"."""
@@ -21,7 +24,19 @@ _UNSPECIFIED, _FULL_RANGE = 2, 2
 _WITH_LUMA_PLANE = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
 """How the names of formats begin whose first plane is the brightness (libavutil/pixdesc.c)."""
 
-_ROTATIONS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_DISPLAY_MATRIX = struct.Struct("=9i")
+
+
+def _unnamed(value: object) -> Type:
+    """Return a member for a kind of side data that PyAV has no name for."""
+    member: Any = object.__new__(Type)
+    member._name_, member._value_ = f"UNNAMED_{value}", value
+    return cast("Type", member)
+
+
+# FFmpeg has kinds that PyAV 18.1 does not know, EXIF data among them: a frame that has one could be asked for
+# none of its side data (ValueError).
+Type._missing_ = _unnamed  # type: ignore[method-assign]
 
 
 class PictureMaker:
@@ -37,14 +52,13 @@ class PictureMaker:
         self._reformatter = VideoReformatter()
 
     def picture(self, frame: VideoFrame) -> Picture:
-        """Return `frame` as a picture, turned the way its container says."""
-        width, height = frame.width, frame.height
-        turn = round(frame.rotation / 90) * 90 % 360
-        size_wh = (height, width) if turn in (90, 270) else (width, height)
-        decode_grey = (lambda: _luma(frame, turn)) if _has_luma_plane(frame) else None
-        return Picture(size_wh, lambda: self._image(frame, turn), decode_grey=decode_grey)
+        """Return `frame` as a picture, turned and mirrored the way it, or its container, says."""
+        orientation = orientation_of(frame)
+        size_wh = turned_wh((frame.width, frame.height), orientation)
+        decode_grey = (lambda: turn(_luma(frame), orientation)) if _has_luma_plane(frame) else None
+        return Picture(size_wh, lambda: turn(self._image(frame), orientation), decode_grey=decode_grey)
 
-    def _image(self, frame: VideoFrame, turn: int) -> BGRImage:
+    def _image(self, frame: VideoFrame) -> BGRImage:
         try:
             with self._lock:
                 converted = self._reformatter.reformat(
@@ -58,8 +72,13 @@ class PictureMaker:
             image = _pixels(converted)
         except (av.FFmpegError, ValueError) as exc:
             raise ImageError(f"the camera's pixel format {frame.format.name} cannot be shown") from exc
-        upright = cv2.rotate(image, _ROTATIONS[turn]) if turn else image
-        return np.ascontiguousarray(upright, dtype=np.uint8)  # a copy only where swscale padded the lines
+        return np.ascontiguousarray(image)  # a copy only where swscale padded the lines
+
+
+def orientation_of(frame: VideoFrame) -> int:
+    """Return how the frame lies, 1 to 8, by the display matrix of its container, EXIF data or SEI message."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    return UPRIGHT if matrix is None else of_matrix(_DISPLAY_MATRIX.unpack(matrix))
 
 
 def _pixels(frame: VideoFrame) -> BGRImage:
@@ -75,12 +94,11 @@ def _has_luma_plane(frame: VideoFrame) -> bool:
     return frame.format.name.startswith(_WITH_LUMA_PLANE) and frame.format.components[0].bits == 8
 
 
-def _luma(frame: VideoFrame, turn: int) -> GreyImage:
+def _luma(frame: VideoFrame) -> GreyImage:
     """Return the brightness as it lies in the frame's memory, nothing converted."""
     plane = frame.planes[0]
     lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * frame.height]
-    luma = lines.reshape(frame.height, plane.line_size)[:, : frame.width]
-    return np.asarray(cv2.rotate(luma, _ROTATIONS[turn]), np.uint8) if turn else luma
+    return lines.reshape(frame.height, plane.line_size)[:, : frame.width]
 
 
 def is_full_range(frame: VideoFrame) -> bool:

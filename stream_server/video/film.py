@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
 from stream_server.sources.avdecoder import CODEC_WHITELIST, PacketDecoder, find_video
+from stream_server.sources.avpictures import orientation_of
 from stream_server.sources.file import FORMATS, check_file, unreadable
 from stream_server.video.footage import Clock, Colours, CopiedPacket, Footage, Look, Shot
 from stream_server.video.options import Options
@@ -97,7 +98,7 @@ class Film(Footage):
         is_whole = not self._begin_s and self._end_s is None
         return Look(
             size_wh=(frame.width, frame.height),
-            turn=round(frame.rotation / 90) * 90 % 360,
+            orientation=orientation_of(frame),
             rate=rate if 0 < rate <= 1000 else Fraction(25),
             time_base=self._time_base,
             aspect=self._video.sample_aspect_ratio or Fraction(1),

@@ -14,6 +14,8 @@ from av.packet import Packet
 from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 
+from stream_server.orientation import UPRIGHT, turned_wh
+
 if TYPE_CHECKING:
     from av.container import Chapter
 
@@ -35,7 +37,7 @@ class Colours:
 class Look:
     """What a video has besides its frames.
 
-    size_wh: in pixels, as it is stored. turn: degrees by which players turn it counter-clockwise, 0 to 270.
+    size_wh: in pixels, as it is stored. orientation: how players turn it, 1 to 8 as in EXIF.
     rate: frames a second, the average where it varies. time_base: the unit of time stamps, in seconds.
     aspect: width of a pixel by its height.
     """
@@ -43,7 +45,7 @@ class Look:
     size_wh: tuple[int, int]
     rate: Fraction
     time_base: Fraction
-    turn: int = 0
+    orientation: int = UPRIGHT
     aspect: Fraction = Fraction(1)
     colours: Colours = Colours()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class Look:
     @property
     def upright_wh(self) -> tuple[int, int]:
         """Width and height as it is shown, in pixels."""
-        return self.size_wh[::-1] if self.turn in (90, 270) else self.size_wh
+        return turned_wh(self.size_wh, self.orientation)
 
 
 @dataclass(frozen=True, slots=True)

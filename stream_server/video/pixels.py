@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from detector.detections import BGRImage
 from stream_server.encode import fit
+from stream_server.orientation import UPRIGHT, back, is_sideways, turn, turned_wh
 from stream_server.sources.avpictures import PictureMaker, is_full_range, matrix_of
 from stream_server.video.footage import Look
 from stream_server.video.options import Crop
@@ -18,8 +19,6 @@ from stream_server.video.writing import Kind
 
 _SPARE_BYTES = 9_000_000
 _BYTES_PER_PIXEL = 4.5  # decoded, and as a picture
-
-_BACK = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Pixels:
@@ -62,13 +61,13 @@ class Pixels:
 
     def look_in(self, kind: Kind) -> Look:
         """Return the look of the video that is written."""
-        turn = self._turn_in(kind)
-        width, height = self._look.size_wh if turn else self.image_wh
+        orientation = self._orientation_in(kind)
+        width, height = self._stored_wh(kind)
         size_wh = (width + width % 2, height + height % 2) if kind.is_even else (width, height)
         aspect = self._look.aspect
-        if self._look.turn in (90, 270) and not turn:
+        if is_sideways(self._look.orientation) and not is_sideways(orientation):
             aspect = 1 / aspect
-        return replace(self._look, size_wh=size_wh, turn=turn, aspect=aspect)
+        return replace(self._look, size_wh=size_wh, orientation=orientation, aspect=aspect)
 
     def notes(self, kind: Kind) -> list[str]:
         """Return what cannot be kept in a file of `kind`."""
@@ -81,15 +80,18 @@ class Pixels:
         return notes
 
     def _odd_wh(self, kind: Kind) -> tuple[int, int] | None:
-        width, height = self._look.size_wh if self._turn_in(kind) else self.image_wh
+        width, height = self._stored_wh(kind)
         return (width, height) if width % 2 or height % 2 else None
 
-    def _turn_in(self, kind: Kind) -> int:
-        return self._look.turn if kind.holds_turn and not self._crop else 0
+    def _stored_wh(self, kind: Kind) -> tuple[int, int]:
+        return turned_wh(self.image_wh, back(self._orientation_in(kind)))
+
+    def _orientation_in(self, kind: Kind) -> int:
+        return self._look.orientation if kind.holds_turn and not self._crop else UPRIGHT
 
     def can_pass(self, frame: VideoFrame, kind: Kind) -> bool:
         """Whether a frame that nothing is drawn on can be encoded without becoming a picture."""
-        is_same = self._crop is None and self._turn_in(kind) == self._look.turn
+        is_same = self._crop is None and self._orientation_in(kind) == self._look.orientation
         return is_same and (frame.width, frame.height) == self.look_in(kind).size_wh
 
     def passed(self, frame: VideoFrame, kind: Kind) -> VideoFrame:
@@ -101,9 +103,7 @@ class Pixels:
 
     def frame(self, image: BGRImage, like: VideoFrame, kind: Kind) -> VideoFrame:
         """Return a picture as a frame of the video that is written, in the colour space of `like`."""
-        turn = self._turn_in(kind)
-        if turn:
-            image = np.asarray(cv2.rotate(image, _BACK[turn]), np.uint8)
+        image = turn(image, back(self._orientation_in(kind)))
         height, width = image.shape[:2]
         if kind.is_even and (width % 2 or height % 2):
             image = np.asarray(

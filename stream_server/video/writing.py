@@ -21,11 +21,12 @@ from av.video.stream import VideoStream
 
 from detector.machine import usable_cores
 from stream_server.errors import StreamServerError
+from stream_server.orientation import UPRIGHT, matrix_of
 from stream_server.video.footage import CopiedPacket, CopiedStream, Look
 from stream_server.video.palette import Palette
 
 KEY_FRAME_EVERY_S = 2.0
-_CAN_TURN = hasattr(VideoStream, "set_display_rotation")  # PyAV 18
+_CAN_TURN = hasattr(VideoStream, "set_display_matrix")  # PyAV 18
 
 
 class OutputError(StreamServerError):
@@ -36,7 +37,7 @@ class OutputError(StreamServerError):
 class Kind:
     """What a file is made of. tick: the unit of time where it is not the input's, None: one frame.
 
-    is_even: whether sides have to be even. holds_turn: whether players can be told to turn the picture.
+    is_even: whether sides have to be even. holds_turn: whether players can be told to turn or mirror it.
     """
 
     name: str
@@ -93,7 +94,7 @@ class VideoWriter:
     def __init__(self, path: Path, kind: Kind, look: Look, copied: tuple[CopiedStream, ...]) -> None:
         """Open `path`, whose own extension does not matter. Raises OutputError.
 
-        look: what the video is to have; its size that of the frames, its turn one that `kind` holds.
+        look: what the video is to have; its size that of the frames, its orientation one that `kind` holds.
         """
         self.notes: list[str] = []
         self.frames = 0
@@ -138,8 +139,8 @@ class VideoWriter:
             colours = look.colours
             context.color_range, context.colorspace = colours.range, colours.space
             context.color_primaries, context.color_trc = colours.primaries, colours.transfer
-        if look.turn and kind.holds_turn:
-            stream.set_display_rotation(look.turn)
+        if look.orientation != UPRIGHT:
+            stream.set_display_matrix(matrix_of(look.orientation))
         stream.metadata.update(look.video_metadata)
         return stream
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detector import BGRImage, Detector, load_detector
+from detector.detector import IOU_THRESHOLD
 
 SCORE_THRESHOLD = 0.01
 MAX_DETECTIONS = 100
@@ -42,12 +43,19 @@ def main(argv: list[str]) -> None:
         "--model", default="centernet-mobilenetv3", help="name or path (default: %(default)s)"
     )
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder with images/ and labels/")
+    parser.add_argument(
+        "--iou",
+        type=float,
+        default=IOU_THRESHOLD,
+        help="overlap above which the lesser of two boxes goes (default: %(default)s)",
+    )
     arguments = parser.parse_args(argv)
     photos = list(read_photos(arguments.data))
     if not photos:
         raise SystemExit(f"{arguments.data}: no images/*.jpg here; give --data or set STREAM_SERVER_DATA")
     with load_detector(arguments.model, threads=os.cpu_count() or 1) as detector:
-        results = np.concatenate([detect(detector, number, photo) for number, photo in enumerate(photos)])
+        rows = [detect(detector, number, photo, arguments.iou) for number, photo in enumerate(photos)]
+        results = np.concatenate(rows)
     show(arguments.model, photos, measure(photos, results))
 
 
@@ -69,9 +77,16 @@ def read_photos(folder: Path) -> Iterator[Photo]:
         yield Photo(image, rows)
 
 
-def detect(detector: Detector, image_id: int, photo: Photo) -> NDArray[np.float64]:
+def detect(
+    detector: Detector, image_id: int, photo: Photo, iou_threshold: float = IOU_THRESHOLD
+) -> NDArray[np.float64]:
     """Return rows (N, 7) of image, x, y, width, height, score, class: what `COCO.loadRes` reads."""
-    found = detector.detect(photo.image, score_threshold=SCORE_THRESHOLD, max_detections=MAX_DETECTIONS)
+    found = detector.detect(
+        photo.image,
+        score_threshold=SCORE_THRESHOLD,
+        iou_threshold=iou_threshold,
+        max_detections=MAX_DETECTIONS,
+    )
     sizes = found.boxes[:, 2:] - found.boxes[:, :2]
     image_ids = np.full(len(found), image_id)
     columns = (image_ids, found.boxes[:, :2], sizes, found.scores, found.class_ids)

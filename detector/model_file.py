@@ -18,6 +18,8 @@ HeadName = Literal[
     "yolov8",
     "yolov10",
     "yolox",
+    "nanodet",
+    "picodet",
     "efficientdet-lite",
     "retinanet",
 ]

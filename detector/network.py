@@ -50,7 +50,7 @@ class Network:
         """Return `images` in the order given, as many at a time as the model takes."""
         for _, group in groupby(images, key=lambda image: self.input_wh or image.shape):
             alike = list(group)
-            count = self._backend.image_input.batch or len(alike)
+            count = self._backend.image_input.batch or (len(alike) if self.head.is_batched else 1)
             for start in range(0, len(alike), count):
                 yield alike[start : start + count]
 

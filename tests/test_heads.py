@@ -13,6 +13,7 @@ from detector.errors import ModelError
 from detector.heads import Shapes, head_for
 from detector.heads.centernet import CenterNetHead
 from detector.heads.head import best_first
+from detector.heads.nanodet import NanoDetHead
 from detector.heads.postprocessed import PostprocessedHead
 from detector.heads.yolo import FinalYoloHead, YoloHead
 from detector.model_file import HeadName, Preprocessing, SizeWH
@@ -50,6 +51,16 @@ OPEN_IMAGES: Shapes = {
     "detection_scores": (100,),
 }
 
+NANODET_PLUS: Shapes = {
+    "o1": (1, 26, 26, 112),
+    "o3": (1, 7, 7, 112),
+    "o0": (1, 52, 52, 112),
+    "o2": (1, 13, 13, 112),
+}
+NANODET_320: Shapes = {f"o{side}": (1, side, side, 112) for side in (40, 20, 10, 5)}
+
+BGR_MEAN, BGR_STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
+
 # name, input, outputs
 FITTING: list[tuple[HeadName, SizeWH | None, Shapes]] = [
     ("centernet", (512, 512), {"logits": (1, 128, 128, 80), "distances": (1, 128, 128, 4)}),
@@ -68,7 +79,7 @@ FITTING: list[tuple[HeadName, SizeWH | None, Shapes]] = [
     ("retinanet", None, {**TF_OD, "image_info": (1, 4, 2)}),
     ("tflite-detection", (300, 300), TF1_TFLITE),
     ("tflite-detection", (300, 300), TF2_TFLITE),
-    ("tflite-detection", (320, 320), HUB),
+    ("tflite-detection", (320, 320), dict(zip(("boxes", "a", "b", "n"), HUB.values(), strict=True))),
     ("efficientdet-lite", None, HUB),
     ("yolov5", (640, 640), {"output_0": (1, 25200, 85)}),
     ("yolov5", (1280, 1280), {"output_0": (1, 102000, 85)}),  # P6: strides up to 64
@@ -84,6 +95,42 @@ FITTING: list[tuple[HeadName, SizeWH | None, Shapes]] = [
     ("yolox", (640, 640), {"output_0": (1, 8400, 85)}),
     ("yolox", (416, 416), {"output_0": (1, 3549, 6)}),
     ("yolov10", (640, 640), {"output_0": (1, 300, 6)}),
+    ("yolov10", (640, 640), {"output_0": (1, 300, 5)}),
+    ("yolov10", (640, 640), {"output_0": (None, 6)}),
+    ("yolov10", (640, 640), {"output_0": (None, 5)}),
+    ("yolov10", (640, 640), {"output_0": (100, 6)}),
+    ("nanodet", (416, 416), NANODET_PLUS),
+    (
+        "nanodet",
+        (416, 256),
+        {"a": (1, 32, 52, 33), "b": (1, 16, 26, 33), "c": (1, 8, 13, 33), "d": (1, 4, 7, 33)},
+    ),
+    ("nanodet", (320, 320), {name: (1, shape[1] * shape[2], 112) for name, shape in NANODET_320.items()}),
+    ("nanodet", (320, 320), {name: (1, 112, *shape[1:3]) for name, shape in NANODET_320.items()}),
+    ("nanodet", (416, 416), {"output": (1, 3598, 112)}),
+    ("nanodet", (320, 320), {"output": (None, 2125, 35)}),
+    ("nanodet", (416, 416), {"output": (1, 112, 3598)}),
+    ("nanodet", (320, 320), {"output": (1, 2100, 112)}),  # three strides, as before NanoDet-Plus
+    ("nanodet", (416, 416), {"output": (1, 3549, 124)}),  # 11 numbers a distance
+    (
+        "nanodet",
+        (320, 320),
+        {f"{kind}_{n}": (1, n, side) for n in (1600, 400, 100) for kind, side in (("cls", 80), ("dis", 32))},
+    ),
+    (
+        "picodet",
+        (320, 320),
+        {f"o{n}_{side}": (1, n, side) for n in (1600, 400, 100, 25) for side in (80, 32)},
+    ),
+    ("picodet", (320, 320), {f"o{n}_{side}": (1, side, n) for n in (1600, 400, 100, 25) for side in (1, 32)}),
+    (
+        "picodet",
+        (320, 320),
+        {f"o{n}_{side}": (1, n, side) for side in (28, 80) for n in (1600, 25, 400, 100)},
+    ),
+    ("picodet", (416, 416), {"scores": (1, 3598, 3), "distances": (1, 3598, 32)}),
+    ("picodet", (416, 416), {"distances": (1, 32, 3598), "scores": (1, 3598, 3)}),
+    ("picodet", (320, 192), {"scores": (1, 1275, 32), "distances": (1, 1275, 32)}),  # as many classes
 ]
 TYPES = {
     "centernet": CenterNetHead,
@@ -91,6 +138,8 @@ TYPES = {
     "yolov8": YoloHead,
     "yolox": YoloHead,
     "yolov10": FinalYoloHead,
+    "nanodet": NanoDetHead,
+    "picodet": NanoDetHead,
 }
 
 
@@ -120,6 +169,13 @@ def test_every_name_is_known() -> None:
         ("yolox", (64, 64), {"o": (1, 84, 85)}, 80),
         ("yolox", (640, 640), {"o": (1, 8400, 6)}, 1),
         ("yolov10", (640, 640), {"o": (1, 300, 6)}, None),
+        ("yolov10", (640, 640), {"o": (None, 5)}, 1),
+        ("nanodet", (416, 416), NANODET_PLUS, 80),
+        ("nanodet", (416, 416), {"o": (1, 3598, 108)}, 80),  # 7 numbers a distance
+        ("nanodet", (416, 416), {"o": (1, 3598, 33)}, 1),
+        ("nanodet", (416, 416), {"o": (1, 3598, 29)}, 1),
+        ("nanodet", None, {"o": (1, None, None)}, None),
+        ("picodet", (320, 320), {"o": (1, 2125, 4), "p": (1, 2125, 28)}, 4),
     ],
 )
 def test_number_of_classes_is_what_the_outputs_tell(
@@ -153,6 +209,20 @@ def test_number_of_classes_is_what_the_outputs_tell(
             {"o": (1, 8400, 85)},
             Preprocessing("letterbox", "bgr", border=114.0, centred=False),
         ),
+        (None, (416, 416), NANODET_PLUS, Preprocessing("stretch", "bgr", BGR_MEAN, BGR_STD)),
+        (
+            "nanodet",
+            (320, 320),
+            {"o": (1, 2100, 112)},
+            Preprocessing("letterbox", "bgr", BGR_MEAN, BGR_STD, 0.0),
+        ),
+        (
+            None,
+            (320, 320),
+            {"a": (1, 2125, 7), "b": (1, 2125, 32)},
+            Preprocessing("stretch", "rgb", BGR_MEAN[::-1], BGR_STD[::-1]),
+        ),
+        (None, (640, 640), HUB, Preprocessing("letterbox", mean=(0.0,) * 3, std=(255.0,) * 3, border=114.0)),
     ],
 )
 def test_each_family_has_its_preprocessing(
@@ -178,6 +248,20 @@ def test_each_family_has_its_preprocessing(
         ((300, 300), {**TF_OD, "detection_boxes": (1, 100)}),
         ((300, 300), {**TF_OD, "detection_scores": (1, 100, 91)}),
         (None, {"o": (1, 8400, 84)}),
+        ((640, 640), {"o": (1, 6)}),  # a classifier of six
+        ((640, 640), {"o": (None, 7)}),
+        ((640, 640), {"o": (2000, 6)}),
+        ((320, 320), {"o": (1, 2124, 112)}),
+        # YOLOv8 before its last step: 16 numbers a distance, which come before the classes
+        ((640, 640), {f"o{side}": (1, side, side, 144) for side in (80, 40, 20)}),
+        ((640, 640), {f"o{side}": (1, side, side, 255) for side in (80, 40, 20)}),
+        # one of the four missing
+        (
+            (320, 320),
+            {f"o{n}_{side}": (1, n, side) for n in (1600, 400, 100) for side in (80, 28)}
+            | {"x": (1, 25, 80)},
+        ),
+        ((320, 320), {f"o{side}": (1, side, side, 112) for side in (40, 20, 5)}),
     ],
 )
 def test_unknown_outputs_are_refused_with_what_is_supported(input_wh: SizeWH | None, outputs: Shapes) -> None:

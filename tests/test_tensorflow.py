@@ -15,7 +15,7 @@ from detector import BGRImage, DetectorError, ModelError, load_detector
 from detector.backends.loading import load_backend
 from detector.catalog import find_model
 from detector.checksums import sha256_of
-from detector.model_file import ModelFile
+from detector.model_file import HeadName, ModelFile
 from detector.nms import box_ious
 from tests.models import default_model, saved, spots
 from tests.models.runtime import tensorflow
@@ -87,6 +87,72 @@ def test_batches_go_through_the_graph_at_once(tmp_path: Path, labels: Path) -> N
         results = detector.detect_batch([*images, spots.spot((100, 40), (80, 20))])
     for found, corner_xy in zip(results, [*corners, (80, 20)], strict=True):
         np.testing.assert_allclose(found.boxes, [spots.box(corner_xy)], atol=0.02)
+
+
+def yolo_of(images: Any) -> tuple[Any, Any]:
+    """Return boxes (N, 4), x first as fractions, and scores (N, 2) of YOLO's cells for images 0..1."""
+    tf = tensorflow()
+    found = saved.detect_spot(images * 255)
+    boxes = tf.gather(found["detection_boxes"], (1, 0, 3, 2), axis=2)
+    scores = found["detection_scores"][..., tf.newaxis]
+    return boxes, tf.concat((tf.zeros_like(scores), scores), axis=2)
+
+
+@pytest.mark.parametrize(
+    ("form", "head"), [("SavedModel", None), ("SavedModel", "yolov5"), ("frozen graph", "yolov5")]
+)
+def test_yolov5_with_suppression_inside_has_x_first(tmp_path: Path, form: str, head: HeadName | None) -> None:
+    tf = tensorflow()
+
+    def predict(images: Any) -> tuple[Any, ...]:  # as export.py --nms of YOLOv5
+        boxes, scores = yolo_of(images)
+        return tuple(
+            tf.image.combined_non_max_suppression(
+                boxes[:, :, tf.newaxis], scores, 100, 100, 0.45, 0.25, clip_boxes=False
+            )
+        )
+
+    file = ModelFile("yolo", tmp_path / "yolo.pb", head=head)
+    if form == "SavedModel":
+        module = tf.Module()
+        module.__call__ = tf.function(predict, [saved.pixels(1, 64, 96, 3, dtype="float32")], autograph=False)
+        file = replace(file, path=tmp_path / "yolo")
+        tf.saved_model.save(module, str(file.path))
+    else:
+        with tf.Graph().as_default() as graph:
+            image = tf.compat.v1.placeholder(tf.float32, (1, 64, 96, 3), name="x")
+            for number, tensor in enumerate(predict(image)):
+                tf.identity(tensor, name=f"Identity_{number}" if number else "Identity")
+        file.path.write_bytes(graph.as_graph_def().SerializeToString())
+        names = ("Identity:0", "Identity_1:0", "Identity_2:0", "Identity_3:0")
+        file = replace(file, input_name="x:0", output_names=names)
+    with load_detector(file) as detector:
+        found = detector.detect(spots.spot((96, 64), (40, 8)))
+        np.testing.assert_allclose(found.boxes, [spots.box((40, 8))], atol=0.02)
+        assert found.class_ids.tolist() == [1]
+        assert len(detector.detect(np.zeros((64, 96, 3), np.uint8))) == 0
+
+
+@pytest.mark.parametrize("columns", [5, 6])
+def test_as_many_rows_as_there_are_detections(tmp_path: Path, columns: int) -> None:
+    tf = tensorflow()
+
+    def predict(images: Any) -> Any:
+        boxes, scores = yolo_of(images)
+        best = tf.reduce_max(scores, axis=2, keepdims=True)
+        rows = tf.concat((boxes * (96, 64, 96, 64), best, tf.ones_like(best)), axis=2)
+        return tf.boolean_mask(rows, best[..., 0] > 0.25)[:, :columns]
+
+    spec = saved.pixels(None, 64, 96, 3, dtype="float32")
+    path = saved.save(tmp_path / "rows", {"serving_default": (predict, spec)})
+    pictures = [spots.spot((96, 64), (40, 8)), np.zeros((64, 96, 3), np.uint8), spots.spot((96, 64), (0, 20))]
+    with load_detector(ModelFile("rows", path)) as detector:
+        # The rows do not say which picture they are of, so that each goes in alone.
+        results = detector.detect_batch(pictures)
+    np.testing.assert_allclose(results[0].boxes, [spots.box((40, 8))], atol=0.02)
+    assert len(results[1]) == 0
+    np.testing.assert_allclose(results[2].boxes, [spots.box((0, 20))], atol=0.02)
+    assert results[2].class_ids.tolist() == [columns - 5]
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,63 @@ def test_final_yolo_gives_corners_score_and_class() -> None:
     assert head_for(WH, {"o": (1, 300, 6)}).is_suppressed
 
 
+def with_suppression(boxes: list[tuple[float, ...]], order: tuple[str, str]) -> dict[str, Array]:
+    """Return what an export with suppression inside gives: a dog, 0.75, and a cat, 0.5, filled up to 100."""
+    values = {
+        "scores": np.pad(np.array([[0.75, 0.5]], np.float32), ((0, 0), (0, 98))),
+        "classes": np.pad(np.array([[16, 15]], np.float32), ((0, 0), (0, 98))),
+    }
+    rows = np.pad(np.array([boxes], np.float32), ((0, 0), (0, 98), (0, 0)))
+    arrays = (rows, *(values[name] for name in order), np.array([2], np.float32))
+    return {f"output_{number}": array for number, array in enumerate(arrays)}
+
+
+def decode_all(outputs: dict[str, Array], name: HeadName | None = None) -> Detections:
+    head = head_for(WH, {output: array.shape for output, array in outputs.items()}, name)
+    return head.decode(outputs, 0, 0.3, WH)
+
+
+FRACTIONS = [(0.125, 0.25, 0.5, 0.75), (0.5, 0, 1, 0.5)]
+X_FIRST, Y_FIRST = [[8, 8, 32, 24], [32, 0, 64, 16]], [[16, 4, 48, 16], [0, 16, 32, 32]]
+
+
+@pytest.mark.parametrize(
+    ("order", "name", "boxes"),
+    [
+        (("scores", "classes"), None, X_FIRST),
+        (("scores", "classes"), "yolov5", X_FIRST),
+        (("classes", "scores"), "yolov5", X_FIRST),
+        # TFLite's own operation has classes first, and y.
+        (("classes", "scores"), None, Y_FIRST),
+        (("classes", "scores"), "tflite-detection", Y_FIRST),
+        (("scores", "classes"), "tflite-detection", Y_FIRST),
+    ],
+)
+def test_yolov5_with_suppression_inside_has_x_first(
+    order: tuple[str, str], name: HeadName | None, boxes: list[list[float]]
+) -> None:
+    found = decode_all(with_suppression(FRACTIONS, order), name)
+    assert found.boxes.tolist() == boxes
+    assert found.class_ids.tolist() == [16, 15]
+    assert found.scores.tolist() == [0.75, 0.5]
+
+
+def test_boxes_in_pixels_beside_scores_are_those_of_efficientdet() -> None:
+    outputs = with_suppression([(4, 16, 16, 48), (0, 32, 16, 64)], ("scores", "classes"))
+    assert decode_all(outputs).boxes.tolist() == [[16, 4, 48, 16], [32, 0, 64, 16]]
+
+
+@pytest.mark.parametrize("columns", [5, 6])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_as_many_rows_as_there_are_detections(columns: int, count: int) -> None:
+    rows = np.array([(8, 4, 40, 28, 0.5, 2), (50, 2, 62, 30, 0.75, 1)], np.float32)[:count, :columns]
+    head = head_for(WH, {"o": (None, columns)})
+    found = head.decode({"o": rows}, 0, 0.3, WH)
+    assert found.boxes.tolist() == [[50, 2, 62, 30], [8, 4, 40, 28]][2 - count :]
+    assert found.class_ids.tolist() == ([1, 2] if columns == 6 else [0, 0])[2 - count :]
+    assert not head.is_batched
+
+
 @pytest.mark.parametrize("layout", ["yolov5", "yolov8"])
 def test_numbers_for_masks_are_no_classes(layout: Layout) -> None:
     rows = background(layout)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from detector.errors import ModelError
 from detector.heads.centernet import CENTERNET_OUTPUTS, centernet_head
 from detector.heads.head import Arrays, ClassBase, Head, Shapes
+from detector.heads.nanodet import NANODET_OUTPUTS, PICODET_OUTPUTS, nanodet_head
 from detector.heads.postprocessed import (
     EFFICIENTDET_OUTPUTS,
     RETINANET_OUTPUTS,
@@ -26,6 +27,7 @@ from detector.heads.yolo import (
     YOLOX_OUTPUTS,
     final_yolo_head,
     yolo_head,
+    yolov5_head,
 )
 from detector.model_file import HeadName, SizeWH
 
@@ -46,7 +48,9 @@ _FAMILIES: Mapping[HeadName, _Family] = {
     "tf-od": _Family(TF_OD_OUTPUTS, tf_od_head),
     "efficientdet-lite": _Family(EFFICIENTDET_OUTPUTS, efficientdet_lite_head),
     "tflite-detection": _Family(TFLITE_OUTPUTS, tflite_head),
-    "yolov5": _Family(YOLOV5_OUTPUTS, partial(yolo_head, "yolov5")),
+    "nanodet": _Family(NANODET_OUTPUTS, partial(nanodet_head, "nanodet")),
+    "picodet": _Family(PICODET_OUTPUTS, partial(nanodet_head, "picodet")),
+    "yolov5": _Family(YOLOV5_OUTPUTS, yolov5_head),
     "yolov8": _Family(YOLOV8_OUTPUTS, partial(yolo_head, "yolov8")),
     "yolox": _Family(YOLOX_OUTPUTS, partial(yolo_head, "yolox")),
     "yolov10": _Family(YOLOV10_OUTPUTS, final_yolo_head),

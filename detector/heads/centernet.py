@@ -31,6 +31,7 @@ class CenterNetHead:
     class_count: int
     first_class: ClassBase = 0
     is_suppressed: bool = False
+    is_batched: bool = True
     preprocessing: Preprocessing = _PREPROCESSING
 
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:

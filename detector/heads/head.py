@@ -38,6 +38,10 @@ class Head(Protocol):
     def is_suppressed(self) -> bool:
         """Whether the graph left out duplicates (non-maximum suppression) already."""
 
+    @property
+    def is_batched(self) -> bool:
+        """Whether the outputs have an axis for the images of a batch; without it one goes in at a time."""
+
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return all objects of one image with at least that score, best first.
 

@@ -1,7 +1,7 @@
 """Models whose graph chooses its detections itself: their boxes, classes and scores, and how many there are.
 
-Boxes are y_min, x_min, y_max, x_max. What differs is how the outputs are named, whether the first class is 0
-or 1, and whether boxes are fractions of the image or pixels, which their values tell.
+Boxes are y_min, x_min, y_max, x_max, but for YOLOv5's. What differs is how the outputs are named, whether the
+first class is 0 or 1, and whether boxes are fractions of the image or pixels, which their values tell.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from detector.model_file import Preprocessing, SizeWH
 TF_OD_OUTPUTS = "detection_boxes (1, N, 4), detection_scores, detection_classes, num_detections"
 RETINANET_OUTPUTS = f"{TF_OD_OUTPUTS}, image_info (1, 4, 2)"
 TFLITE_OUTPUTS = "four outputs, (1, N, 4), (1, N) twice, (1,)"
+YOLO_NMS_OUTPUTS = "boxes (1, N, 4), scores (1, N), classes (1, N), count (1,)"
 EFFICIENTDET_OUTPUTS = "output_0 (1, N, 4), output_1 (1, N), output_2 (1, N), output_3 (1,)"
 
 _PIXELS = Preprocessing(resize="stretch")  # the graph normalises
@@ -29,7 +31,12 @@ _SSD = Preprocessing(resize="stretch", mean=(127.5,) * 3, std=(127.5,) * 3)
 _EFFICIENTDET_LITE = Preprocessing(
     resize="letterbox", mean=(127.0,) * 3, std=(128.0,) * 3, border=127.0, centred=False
 )
+# utils/augmentations.py of YOLOv5, letterbox()
+_YOLO = Preprocessing(resize="letterbox", mean=(0.0,) * 3, std=(255.0,) * 3, border=114.0)
+_YOLO_MOST = 100
 _NUMBER = re.compile(r"[:_](\d+)$")
+
+BoxOrder = Literal["yxyx", "xyxy", "told by values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class PostprocessedHead:
     """Boxes, classes, scores and their number as they come out of the graph.
 
     are_alike: nothing but their values tells scores from classes for sure; the names say what is likely.
+    box_order: of a box's numbers; told by values: x first where scores and classes are as likely and boxes
+        are fractions (see `yolo_nms_head`).
     image_info: the output with the size that the graph scaled the image to (see `_original_pixels`).
     """
 
@@ -57,6 +66,8 @@ class PostprocessedHead:
     image_info: str | None = None
     class_count: int | None = None
     is_suppressed: bool = True
+    is_batched: bool = True
+    box_order: BoxOrder = "yxyx"
 
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the first `count` detections that score enough, best first."""
@@ -64,12 +75,18 @@ class PostprocessedHead:
         boxes = _of_image(outputs[names.boxes], row, 2)
         classes, scores = (_of_image(outputs[name], row, 1) for name in (names.classes, names.scores))
         count = self._count(outputs, row, len(scores))
-        if self.are_alike and _are_whole(scores[:count]) and not _are_whole(classes[:count]):
+        is_unlikely = self.are_alike and _are_whole(scores[:count]) and not _are_whole(classes[:count])
+        if is_unlikely:
             classes, scores = scores, classes
         kept = np.flatnonzero(scores[:count] >= score_threshold)
-        yxyx = boxes[kept]
+        found = boxes[kept]
+        are_pixels = _are_pixels(found)
+        is_x_first = self.box_order == "xyxy" or (
+            self.box_order == "told by values" and not (is_unlikely or are_pixels)
+        )
+        yxyx = found[:, [1, 0, 3, 2]] if is_x_first else found
         with np.errstate(over="ignore", invalid="ignore"):  # of what is no number; left out below
-            if _are_pixels(yxyx):
+            if are_pixels:
                 yxyx = self._original_pixels(yxyx, outputs, row)
             else:
                 yxyx = yxyx * np.array((input_wh[1], input_wh[0]) * 2, np.float32)
@@ -100,7 +117,12 @@ def tf_od_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> Post
     names = _named_outputs(outputs)
     if names is None:
         return None
-    return PostprocessedHead(names, first_class=1, preprocessing=_as_is_if_any_size(_PIXELS, input_wh))
+    return PostprocessedHead(
+        names,
+        first_class=1,
+        preprocessing=_as_is_if_any_size(_PIXELS, input_wh),
+        is_batched=len(outputs[names.boxes]) != 2,  # TF Hub's for Open Images
+    )
 
 
 def retinanet_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> PostprocessedHead | None:
@@ -121,7 +143,7 @@ def tflite_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> Pos
     scores. Values have the last word: classes are whole numbers, scores hardly ever all of them.
     """
     names = _told_by_shape(outputs, order_if_first=("classes", "scores"))
-    if names is None:
+    if names is None or (_is_of_layer(outputs, names) and not is_named and input_wh is not None):
         return None
     return PostprocessedHead(names, first_class=0, preprocessing=_SSD, are_alike=True)
 
@@ -141,6 +163,31 @@ def efficientdet_lite_head(
     if names is None or (_number(names.boxes) != 0 and not is_named):
         return None
     return PostprocessedHead(names, 1, _as_is_if_any_size(_PIXELS, None), are_alike=True)
+
+
+def yolo_nms_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> PostprocessedHead | None:
+    """Return the head of a YOLOv5 that was exported with `--nms` or `--agnostic-nms`.
+
+    It ends in tf.image.combined_non_max_suppression or a loop that gives the same: boxes, scores, classes and
+    count, in this order. Unlike all others it puts x first (models/tf.py, _xywh2xyxy). With y first the same
+    outputs are those of EfficientDet-Lite of TF Hub, whose boxes are in pixels.
+    """
+    names = _told_by_shape(outputs, order_if_first=("scores", "classes"))
+    if names is None or not (is_named or (_is_of_layer(outputs, names) and input_wh is not None)):
+        return None
+    order: BoxOrder = "xyxy" if is_named else "told by values"
+    return PostprocessedHead(names, 0, _YOLO, are_alike=True, box_order=order)
+
+
+def _is_of_layer(outputs: Shapes, names: Names) -> bool:
+    """Return whether outputs are numbered from the boxes' on, and are not those of TFLite's operator.
+
+    Of the exports that end in the operator those that begin with the boxes keep its name, or are called
+    Identity, or have another number of boxes than export.py of YOLOv5 (`--topk-all`).
+    """
+    is_first = _number(names.boxes) == 0 and sorted(map(_number, outputs)) == [0, 1, 2, 3]
+    is_layer = "PostProcess" not in names.boxes and not names.boxes.endswith("Identity")
+    return is_first and is_layer and outputs[names.boxes][1] == _YOLO_MOST
 
 
 def _named_outputs(outputs: Shapes) -> Names | None:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from detector.detections import Detections
 from detector.errors import DetectorError
 from detector.heads.head import Arrays, ClassBase, Shapes, best_first
+from detector.heads.postprocessed import YOLO_NMS_OUTPUTS, PostprocessedHead, yolo_nms_head
 from detector.model_file import Preprocessing, SizeWH
 
-YOLOV5_OUTPUTS = "(1, 25200, 5 + classes)"
+YOLOV5_OUTPUTS = f"(1, 25200, 5 + classes) or {YOLO_NMS_OUTPUTS}"
 YOLOV8_OUTPUTS = "(1, 4 + classes, 8400) or (1, 8400, 4 + classes)"
 YOLOX_OUTPUTS = "(1, 8400, 5 + classes)"
-YOLOV10_OUTPUTS = "(1, N, 6)"
+YOLOV10_OUTPUTS = "(1, N, 6), (N, 6), or 5 without a class"
 
 Layout = Literal["yolov5", "yolov8", "yolox"]
 Rows = NDArray[np.float32]
@@ -49,6 +50,7 @@ class YoloHead:
     has_masks: bool = False
     first_class: ClassBase = 0
     is_suppressed: bool = False  # an object is found by several cells
+    is_batched: bool = True
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -98,23 +100,32 @@ class YoloHead:
 class FinalYoloHead:
     """YOLO that chooses its detections itself (v10, 26, others exported with NMS).
 
-    A row is x_min, y_min, x_max, y_max, score, class.
+    A row is x_min, y_min, x_max, y_max, score, class; without the last there is one class.
     """
 
     output: str
     class_count: int | None = None
+    is_batched: bool = True
     first_class: ClassBase = 0
     is_suppressed: bool = True
     preprocessing: Preprocessing = _ULTRALYTICS
 
     def decode(self, outputs: Arrays, row: int, score_threshold: float, input_wh: SizeWH) -> Detections:
         """Return the rows that score enough, best first."""
-        rows = outputs[self.output][row]
+        rows = outputs[self.output][row] if self.is_batched else outputs[self.output]
         rows = rows[rows[:, 4] >= score_threshold]
         boxes = rows[:, :4]
         if not np.any(boxes > 2):  # fractions
             boxes = boxes * np.array(input_wh * 2, np.float32)
-        return best_first(boxes, rows[:, 4], rows[:, 5])
+        classes = rows[:, 5] if rows.shape[1] > 5 else np.zeros(len(rows), np.float32)
+        return best_first(boxes, rows[:, 4], classes)
+
+
+def yolov5_head(
+    input_wh: SizeWH | None, outputs: Shapes, is_named: bool
+) -> YoloHead | PostprocessedHead | None:
+    """Return the head of a YOLOv5, with suppression in its graph or without."""
+    return yolo_nms_head(input_wh, outputs, is_named) or yolo_head("yolov5", input_wh, outputs, is_named)
 
 
 def yolo_head(layout: Layout, input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> YoloHead | None:
@@ -139,12 +150,25 @@ def yolo_head(layout: Layout, input_wh: SizeWH | None, outputs: Shapes, is_named
 
 
 def final_yolo_head(input_wh: SizeWH | None, outputs: Shapes, is_named: bool) -> FinalYoloHead | None:
-    """Return the head for an output with six numbers a detection."""
-    output = _the_output(outputs, is_named)
-    if output is None or outputs[output][2] != 6:
+    """Return the head for an output with six numbers a detection, or five.
+
+    Without an axis for the batch there may be as many rows as there are detections. One row of six, unless it
+    is named, may as well be what a classifier says.
+    """
+    output = _the_output(outputs, is_named) or _the_table(outputs)
+    if output is None or outputs[output][-1] not in (5, 6):
         return None
-    is_few = (outputs[output][1] or 0) <= _MOST_FINAL
-    return FinalYoloHead(output) if is_few or is_named else None
+    *_, count, columns = outputs[output]
+    is_batched = len(outputs[output]) == 3
+    is_few = count is None or (1 if is_batched else 2) <= count <= _MOST_FINAL
+    if not (is_few or is_named):
+        return None
+    return FinalYoloHead(output, 1 if columns == 5 else None, is_batched)
+
+
+def _the_table(outputs: Shapes) -> str | None:
+    """Return the only output, if it is (rows, columns)."""
+    return next((output for output, shape in outputs.items() if len(shape) == 2 and len(outputs) == 1), None)
 
 
 def _the_output(outputs: Shapes, is_named: bool) -> str | None:

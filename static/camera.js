@@ -17,7 +17,7 @@ const WAYS = { // what is asked of the server for each kind of boxes; all are dr
 const TROUBLE = { // what a state means to who looks
   idle: "The camera rests until somebody watches.",
   connecting: "The server connects to the camera.",
-  waiting: "Pictures are to be sent to this camera; they are shown as soon as somebody does.",
+  waiting: "Nobody sends pictures to this camera; they are shown as soon as they come.",
   stalled: "The camera sends nothing new. The server tries to reach it by itself.",
   offline: "The server tries to reach the camera again and again, by itself.",
   auth_failed: "The camera refuses its user name or password. They stand in the settings of the camera.",

@@ -384,10 +384,11 @@ class ServerConfig(_Model):
 class AuthConfig(_Model):
     """Who may ask."""
 
-    open: bool = Field(
-        False,
-        description="Ask nobody who they are, wherever they are. Without it, all have to say so as soon as "
-        "there is a user or a token; before that, a server that others can reach does not start.",
+    open: bool | None = Field(
+        None,
+        description="`true`: ask nobody who they are, wherever they are. `false`: ask all, always. Default: "
+        "ask all as soon as there is a user or a token; before that, a server that others can reach does not "
+        "start.",
     )
     session_hours: float = Field(168, gt=0, le=8760, description="Hours until a browser has to log in again.")
     database: DatabaseURL | None = Field(

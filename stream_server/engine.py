@@ -18,6 +18,7 @@ from detector.pool import DetectorPool
 from detector.tuning import planner_for
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import OPEN, Lease
+from stream_server.accounts.marker import Marker
 from stream_server.admission import Admission
 from stream_server.check import check_classes, check_detector
 from stream_server.config import CameraConfig, Config, SourceConfig
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.5
 CLOSE_WITHIN_S = 3.0
+NO_ACCOUNTS = "accounts: they cannot be read, and nobody gets in; the log says why"
 LABELS_WITHIN_S = 10.0
 """How long a change of the cameras waits for the labels of models that are being loaded."""
 
@@ -45,12 +47,16 @@ class Engine:
     """All that runs behind the pages. Any thread may call anything."""
 
     def __init__(
-        self, config: Config, *, open_source: Callable[[SourceConfig], Source] = open_source
+        self,
+        config: Config,
+        *,
+        open_source: Callable[[SourceConfig], Source] = open_source,
+        marker: Marker | None = None,
     ) -> None:
-        """Prepare it all; `start` opens cameras and spawns detectors."""
+        """Prepare it all; `start` opens cameras and spawns detectors. marker: see `Accounts`."""
         self.config = config
         self.started_at = time.monotonic()
-        self.accounts = Accounts(config)
+        self.accounts = Accounts(config, marker)
         self.telemetry = Telemetry()
         self._models: tuple[ModelFile, ...] = ()
         self.pool: DetectorPool | None = None
@@ -259,11 +265,13 @@ class Engine:
             for name, camera in states.items()
             if camera.state not in WELL
         ]
-        fault = detector_fault(self.pool.status() if self.pool else None)
+        faults = [] if self.accounts.are_known else [NO_ACCOUNTS]
+        if fault := detector_fault(self.pool.status() if self.pool else None):
+            faults.append(fault)
         is_enough = has_cameras(
             (camera.state for camera in states.values()), self.config.server.ready_cameras
         )
-        return is_enough and fault is None, lines + ([fault] if fault else [])
+        return is_enough and not faults, lines + faults
 
     @property
     def is_alive(self) -> bool:

@@ -20,7 +20,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
 
-from stream_server.accounts.accounts import Accounts
+from stream_server.accounts.accounts import Accounts, is_loopback
+from stream_server.accounts.marker import Marker, marker_for
 from stream_server.camera import Camera
 from stream_server.config import Config
 from stream_server.engine import Engine
@@ -45,11 +46,18 @@ def serve(
 
     origin, reading: where `config` comes from, so that cameras can be changed meanwhile.
 
-    Raises ConfigError when the address cannot be listened on, or anybody could reach it who has no account.
+    Raises ConfigError when the address cannot be listened on, or anybody could reach it who has no account;
+    AccountsError when accounts cannot be read, or were lost.
     """
     listener = _listen(config.server.host, config.server.port)
-    _check_access(config)
-    _Arbiter(_Application(config, origin, reading, listener, verbose)).run()
+    marker = _marker(config, origin)
+    _check_access(config, marker)
+    _Arbiter(_Application(config, origin, reading, listener, marker, verbose=verbose)).run()
+
+
+def _marker(config: Config, origin: Origin | None) -> Marker | None:
+    database = config.auth.database
+    return marker_for(database.get_secret_value(), origin.path) if database and origin else None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -69,17 +77,18 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"server.host: got {host!r}, expected an address of this machine ({exc})") from None
 
 
-def _check_access(config: Config) -> None:
+def _check_access(config: Config, marker: Marker | None) -> None:
     """Say loudly who gets in without an account. Raises ConfigError where that would be nobody for ever."""
-    with closing(Accounts(config)) as accounts:
+    with closing(Accounts(config, marker)) as accounts:
         access, are_none = accounts.access, accounts.are_none
     host = config.server.host
     if access == "everyone":
         log.warning("EVERYONE who reaches %s may watch and change everything: auth.open is set", host)
     elif access == "accounts" and are_none:
+        why = f"server.host: other machines reach {host}" if not is_loopback(host) else "auth.open: is false"
         raise ConfigError(
-            f"server.host: other machines reach {host}, and no user was added yet; add one with "
-            "`stream-server user add NAME`, or let everyone in with --set auth.open=true"
+            f"{why}, and no user was added yet; add one with `stream-server user add NAME`, or let everyone "
+            "in with --set auth.open=true"
         )
     elif access == "this machine" and (config.server.trusted_proxies or config.server.public_url):
         log.warning("nobody gets in through a proxy: no user was added yet (stream-server user add NAME)")
@@ -94,9 +103,12 @@ class _Application(BaseApplication):  # type: ignore[misc]
         origin: Origin | None,
         reading: Reading | None,
         listener: socket.socket,
+        marker: Marker | None,
+        *,
         verbose: bool,
     ) -> None:
         self._config = config
+        self._marker = marker
         self._origin = origin
         self._reading = reading
         self._address = listener.getsockname()[:2]
@@ -131,7 +143,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Start the engine and return the application; called in the web worker."""
-        engine = Engine(self._config)
+        engine = Engine(self._config, marker=self._marker)
         engine.start()
         settings = LiveSettings(engine, self._origin, self._reading)
         _Worker.engine, _Worker.watch = engine, Watch(settings)

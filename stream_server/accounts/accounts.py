@@ -15,12 +15,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from stream_server.accounts import links, passwords
+from stream_server.accounts.address import is_absent
 from stream_server.accounts.grants import OPEN, Access, Grant, Lease, Link, LinkKind
 from stream_server.accounts.snapshot import EMPTY, Snapshot
 from stream_server.accounts.tries import Tries
 from stream_server.errors import AccountsError
 
 if TYPE_CHECKING:
+    from stream_server.accounts.marker import Marker
     from stream_server.accounts.store import Store
     from stream_server.config import Config
 
@@ -34,6 +36,11 @@ REMEMBER_S = 300.0
 MAX_REMEMBERED = 1000
 CHECK_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 3.0
+LOST = (
+    "there were users or tokens (auth.database), and they are gone: is their disk mounted? Nobody gets in "
+    "until they are back, or `stream-server user forget` says that there are to be none"
+)
+NOT_READ = "the accounts cannot be read; nobody gets in until they can"
 
 
 class TooManyTries(AccountsError):
@@ -49,15 +56,22 @@ class Accounts:
 
     All accounts are held in memory, and read again when the database's count of changes is another: asking
     who a token belongs to costs no query. There may be no database, as long as nobody was added.
+
+    While the accounts are not known, or were lost, all that asks about them raises AccountsError.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Prepare; the database is opened when first needed, `start` keeps what is known up to date."""
+    def __init__(self, config: Config, marker: Marker | None = None) -> None:
+        """Prepare; the database is opened when first needed, `start` keeps what is known up to date.
+
+        marker: says whether there ever were accounts; None: a database without any is believed.
+        """
         self._auth = config.auth
+        self._marker = marker
         self._is_local = is_loopback(config.server.host)
         self._reading = threading.Lock()  # guards the three below
         self._store: Store | None = None
         self._known: Snapshot | None = None
+        self._trouble = ""  # why it is not known what there is now
         self._noted: dict[int, float] = {}
         self._used: dict[int, float] = {}
         self._checking = threading.Lock()  # one password at a time: each takes 32 MiB and a core
@@ -72,8 +86,14 @@ class Accounts:
         self._thread = threading.Thread(target=self._run, name="accounts", daemon=True)
 
     def start(self) -> None:
-        """Read the accounts, and keep looking for changes. Raises AccountsError, ConfigError."""
-        self.refresh()
+        """Read the accounts, and keep looking for changes; nobody gets in until they can be read.
+
+        Raises ConfigError.
+        """
+        try:
+            self.refresh()
+        except AccountsError as exc:
+            self._stumble(str(exc))
         self._thread.start()
 
     def close(self) -> None:
@@ -93,22 +113,35 @@ class Accounts:
     # Who gets in.
 
     @property
+    def are_known(self) -> bool:
+        """Whether who is who is known; else nobody gets in."""
+        return self._known is not None
+
+    @property
     def access(self) -> Access:
         """Who gets in."""
         if self._auth.open:
             return "everyone"
-        return "this machine" if self._is_local and self._snapshot().is_empty else "accounts"
+        is_for_all_here = self._is_local and self._auth.open is None and self._snapshot().is_empty
+        return "this machine" if is_for_all_here else "accounts"
 
     @property
     def are_none(self) -> bool:
         """Whether there is neither a user nor a token of use."""
-        return self._snapshot().is_empty
+        return self._snapshot().lets_nobody_in
+
+    @property
+    def have_users(self) -> bool:
+        """Whether somebody could log in."""
+        return bool(self._snapshot().users)
 
     def by_token(self, token: str) -> Grant | None:
         """Return what a token grants, None for one that is worthless."""
         kept = passwords.hash_token(token)
         grant = self._valid(self._snapshot().tokens.get(kept))
         if grant is None:  # it may have been added a moment ago
+            if self._trouble:
+                raise AccountsError(self._trouble)  # at once: a locked database keeps who asks for seconds
             self.refresh()
             grant = self._valid(self._snapshot().tokens.get(kept))
         if grant:
@@ -250,7 +283,9 @@ class Accounts:
             with suppress(AccountsError):  # links end with their key, however it was lost
                 key = self._link_key.find()
         for lease in leases:
-            now = self._granted_now(lease.grant, key)
+            now = None
+            with suppress(AccountsError):  # what cannot be looked at is over
+                now = self._granted_now(lease.grant, key)
             # Methods are of the request alone.
             if now is None or replace(now, methods=None) != replace(lease.grant, methods=None):
                 lease.is_over = True
@@ -269,10 +304,26 @@ class Accounts:
         """Read the accounts again if they were changed. Raises AccountsError, ConfigError."""
         with self._reading:
             store = self._find_store()
+            known = self._known
             if store is None:
-                self._known = EMPTY
-            elif self._known is None or store.number() != self._known.number:
-                self._known = store.read()
+                known = EMPTY
+            elif known is None or known is EMPTY or store.number() != known.number:
+                known = store.read()
+            if known.is_empty and self._marker and self._marker.is_set:
+                self._known = None
+                raise AccountsError(LOST)
+            if not known.is_empty and (self._known is None or self._known.is_empty):
+                self._mark()
+            self._known, self._trouble = known, ""
+
+    def _mark(self) -> None:
+        """Remember that there are accounts, for when they are gone."""
+        try:
+            if self._marker:
+                self._marker.set()
+        except AccountsError as exc:
+            if self._is_local and self._auth.open is None:
+                log.warning("%s; say `auth: {open: false}`, or lost accounts let everyone here in", exc)
 
     def _find_store(self) -> Store | None:
         address = self._auth.database
@@ -285,10 +336,11 @@ class Accounts:
         return self._store
 
     def _snapshot(self) -> Snapshot:
-        if self._known is None:
+        if self._known is None and not self._trouble:
             self.refresh()
         known = self._known
-        assert known
+        if known is None:
+            raise AccountsError(self._trouble)
         return known
 
     @staticmethod
@@ -296,19 +348,28 @@ class Accounts:
         return None if grant is None or grant.has_expired(time.time()) else grant
 
     def _run(self) -> None:
-        is_well = True
         while not self._stop.wait(LOOK_EVERY_S):
-            try:
-                self.refresh()
-                self._note_use()
-                is_well = True
-            except Exception:
-                if is_well:  # said once, not every second
-                    log.exception("the accounts cannot be read; what was known of them holds")
-                is_well = False
+            self._look()
             self._end_leases()
         with suppress(AccountsError):
             self._note_use(at_once=True)
+
+    def _look(self) -> None:
+        """Read the accounts; where that fails, say so once, not every second."""
+        try:
+            self.refresh()
+            self._note_use()
+        except AccountsError as exc:
+            self._stumble(str(exc))
+        except Exception:
+            log.exception("the accounts cannot be read")
+            self._stumble(NOT_READ)
+
+    def _stumble(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            then = "nobody gets in" if self._known is None else "what was known of them holds"
+            log.error("%s; %s", trouble, then)
+        self._trouble = trouble
 
     def _note_use(self, at_once: bool = False) -> None:
         """Write down when tokens were last used: once a minute for each, for it costs a write."""
@@ -327,9 +388,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def is_absent(address: str) -> bool:
-    """Return whether an SQLite file is not there; told without loading SQLAlchemy."""
-    scheme, _, path = address.partition(":///")
-    return scheme.partition("+")[0] == "sqlite" and bool(path) and not os.path.exists(path.partition("?")[0])

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import wraps
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import click
 
 from stream_server.accounts.grants import Role
+from stream_server.accounts.marker import marker_for
 from stream_server.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, looks_like_token
 from stream_server.config import Config, database_of
 from stream_server.errors import AccountsError, ConfigError, StreamServerError
@@ -85,7 +87,7 @@ def _find(config_file: Path | None, overrides: tuple[str, ...]) -> Store:
     """Return the accounts of a server with this configuration; there must be some."""
     from stream_server.accounts.store import Store  # noqa: PLC0415
 
-    store = Store.find(database_of(Config.load(config_file, overrides), config_file))
+    store = Store.find(_database(config_file, overrides))
     if store is None:
         beside = config_file.absolute().parent if config_file else Path.cwd()
         raise AccountsError(f"nobody was added yet in {beside}; --config says for which server it is")
@@ -102,6 +104,26 @@ def _make(config_file: Path | None, overrides: tuple[str, ...], cameras: Iterabl
         known = ", ".join(config.cameras)
         raise ConfigError(f"--camera {min(unknown)}: there is no such camera; expected one of {known}")
     return Store.open(database_of(config, config_file))
+
+
+def _database(config_file: Path | None, overrides: tuple[str, ...]) -> str:
+    return database_of(Config.load(config_file, overrides), config_file)
+
+
+def _note_change(store: Store, config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Remember whether there are accounts, and say whom a change lets in, or keeps out, by surprise."""
+    marker, has_users = marker_for(_database(config_file, overrides), config_file), bool(store.users())
+    if has_users or any(token.revoked_at is None for token in store.tokens()):
+        with suppress(AccountsError):  # the server says so, where it matters
+            marker.set()
+        if not has_users:
+            click.echo(
+                "There is no user who could log in on the pages: `stream-server user add NAME` adds one.",
+                err=True,
+            )
+    else:
+        marker.clear()
+        click.echo("Nobody is left: a server on 127.0.0.1 asks no one from now on.", err=True)
 
 
 def _check_name(name: str) -> str:
@@ -144,6 +166,7 @@ def add_user(
         raise AccountsError(f"there is a user {name!r} already; `passwd` changes the password")
     store.add_user(name, _password(password_file), role, _scope(cameras))
     click.echo(f"Added {role} {name}.", err=True)
+    _note_change(store, config_file, overrides)
 
 
 @user.command("passwd", short_help="Change a password.")
@@ -166,8 +189,24 @@ def change_password(
 @with_store
 def remove_user(name: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Remove NAME, whose streams end within seconds."""
-    _find(config_file, overrides).remove_user(name)
+    store = _find(config_file, overrides)
+    store.remove_user(name)
     click.echo(f"Removed {name}.", err=True)
+    _note_change(store, config_file, overrides)
+
+
+@user.command("forget", short_help="Say that there are to be no users.")
+@with_store
+def forget_users(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Say that lost users and tokens are to be none: a server on 127.0.0.1 asks no one then.
+
+    Those that are still in the database stay; `remove` and `token revoke` take them away.
+    """
+    marker = marker_for(_database(config_file, overrides), config_file)
+    if not marker.is_set:
+        raise AccountsError(f"there were no users or tokens: {marker.path} names none for this database")
+    marker.clear()
+    click.echo("Forgot that there were users and tokens.", err=True)
 
 
 @user.command("list", short_help="Show who may log in.")
@@ -235,9 +274,11 @@ def add_token(
     """Make a token called NAME and print it. It cannot be shown again."""
     _check_name(name)
     expires_at = None if expires is None else _expiry(expires, time.time())
-    made = _make(config_file, overrides, cameras).add_token(name, role, _scope(cameras), expires_at)
+    store = _make(config_file, overrides, cameras)
+    made = store.add_token(name, role, _scope(cameras), expires_at)
     click.echo(f"Added {role} token {name}; it is shown this once:", err=True)
     click.echo(made)
+    _note_change(store, config_file, overrides)
 
 
 @token.command("revoke", short_help="Make a token worthless.")
@@ -245,8 +286,10 @@ def add_token(
 @with_store
 def revoke_token(name: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Revoke the token NAME; streams that were opened with it end within seconds."""
-    _find(config_file, overrides).revoke_token(name)
+    store = _find(config_file, overrides)
+    store.revoke_token(name)
     click.echo(f"Revoked {name}.", err=True)
+    _note_change(store, config_file, overrides)
 
 
 @token.command("list", short_help="Show the tokens there are.")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
@@ -17,6 +18,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from stream_server.accounts.address import is_absent
 from stream_server.errors import AccountsError, ConfigError
 
 _MIGRATING = threading.Lock()
@@ -35,10 +37,12 @@ def open_database(address: str, *, create: bool) -> Engine | None:
         engine = _make_engine(url)
     else:
         path = Path(url.database or "")
-        if not path.exists() and not create:
+        if not create and is_absent(address):
             return None
-        _make_private(path)
-        engine = _make_engine(url, poolclass=NullPool)  # nothing to be forked with, or left of a deleted file
+        _make_private(path, create=create)
+        # Nothing to be forked with, or left of a deleted file; and none is made in place of one that is gone.
+        there = url.set(database=f"file:{quote(str(path))}", query={**url.query, "mode": "rw", "uri": "true"})
+        engine = _make_engine(there, poolclass=NullPool)
         event.listen(engine, "connect", _enforce_foreign_keys)
     with told():
         _migrate(engine)
@@ -67,11 +71,12 @@ def _make_engine(url: URL, **options: object) -> Engine:
         raise ConfigError(f"auth.database: needs the Python package {exc.name}; pip install it") from None
 
 
-def _make_private(path: Path) -> None:
+def _make_private(path: Path, *, create: bool) -> None:
     """Make the file if need be, and take it away from all but its owner."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if create:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT * create | os.O_CLOEXEC, 0o600))
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as exc:

@@ -14,6 +14,7 @@ from pathlib import Path
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from stream_server.accounts.address import path_of
 from stream_server.accounts.grants import Link
 from stream_server.errors import AccountsError
 
@@ -51,19 +52,20 @@ class LinkKey:
         self._path = path
 
     def find(self) -> bytes | None:
-        """Return the key, None where no link was made yet. Raises AccountsError."""
+        """Return the key, None where no link was made yet, or the file was cut. Raises AccountsError."""
         try:
-            return self._path.read_bytes() or None
+            key = self._path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise self._unusable(exc) from None
+        return key if len(key) == KEY_BYTES else None
 
     def make(self) -> bytes:
         """Return the key, a new one if need be. Raises AccountsError."""
         found = self.find()
         if found is None:
-            self._write(os.link)
+            self._write(os.replace if self._path.exists() else os.link)
             found = self.find()
         assert found
         return found
@@ -91,7 +93,5 @@ class LinkKey:
 
 def key_beside(database: str) -> LinkKey | None:
     """Return the key that belongs to the accounts at an SQLAlchemy URL; None where those are in no file."""
-    scheme, _, path = database.partition(":///")
-    if scheme.partition("+")[0] != "sqlite":
-        return None
-    return LinkKey(Path(path.partition("?")[0]).with_name("links.key"))
+    file = path_of(database)
+    return LinkKey(file.with_name("links.key")) if file else None

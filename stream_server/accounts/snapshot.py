@@ -24,7 +24,12 @@ class Snapshot:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nobody who could say who they are; a revoked or expired token is nobody."""
+        """Whether there is nobody; a token that expired is still somebody's, a revoked one is not."""
+        return not self.users and not self.tokens
+
+    @property
+    def lets_nobody_in(self) -> bool:
+        """Whether there is nobody who could say who they are."""
         now = time.time()
         return not self.users and all(grant.has_expired(now) for grant in self.tokens.values())
 

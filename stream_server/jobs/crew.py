@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from detector.errors import ModelError
 from stream_server.config import VideosConfig
-from stream_server.errors import JobError, OptionError, StorageError
+from stream_server.errors import AccountsError, JobError, OptionError, StorageError
 from stream_server.jobs.folder import Folder
 from stream_server.jobs.job import Job, VideoSummary
 from stream_server.jobs.models import JobModels
@@ -38,13 +38,25 @@ DELETED = "it was deleted"
 class Crew:
     """Takes videos off the queue and sees to each until its end. Any thread may call anything."""
 
-    def __init__(self, config: VideosConfig, folder: Folder, models: JobModels, stores: StoreAtNeed) -> None:
-        """Prepare; `start` goes on with what an earlier server has left."""
+    def __init__(
+        self,
+        config: VideosConfig,
+        folder: Folder,
+        models: JobModels,
+        stores: StoreAtNeed,
+        tidy: Callable[[JobStore], None],
+    ) -> None:
+        """Prepare; `start` goes on with what an earlier server has left.
+
+        tidy: brings the queue and the folder in line, before the first video and after each trouble.
+        """
         self._config, self._folder, self._models, self._stores = config, folder, models, stores
-        self._changed = threading.Condition()  # guards the three below, and the queue in the store
+        self._tidy = tidy
+        self._changed = threading.Condition()  # guards the four below, and the queue in the store
         self._running: dict[str, Running] = {}
         self._is_closed = False
         self._has_doubts = True  # about what the database says is running
+        self._trouble = ""
         self._threads = [
             threading.Thread(target=self._run, name=f"videos-{number}", daemon=True)
             for number in range(1, config.max_running + 1)
@@ -80,8 +92,9 @@ class Crew:
     def queue(self, id: str) -> None:
         """Let a job wait for its turn."""
         with self._changed:
-            self._stores.open().queue(id)
-            self._changed.notify()
+            if id not in self._running:
+                self._stores.open().queue(id)
+                self._changed.notify()
 
     def drop(self, id: str) -> None:
         """Forget a job, and stop work on it."""
@@ -98,11 +111,20 @@ class Crew:
             try:
                 if claimed := self._next():
                     self._work(*claimed)
+            except (AccountsError, OSError) as exc:
+                self._wait_out(str(exc))
             except Exception:
                 log.exception("videos wait: something is wrong with the database, or the disk")
-                with self._changed:
-                    self._has_doubts = True
-                    self._changed.wait_for(lambda: self._is_closed, LOOK_AGAIN_S)
+                self._wait_out("")
+
+    def _wait_out(self, trouble: str) -> None:
+        """Wait a while with what may be wrong for long, and is said once."""
+        with self._changed:
+            if trouble and trouble != self._trouble:
+                log.error("videos wait: %s", trouble)
+            self._trouble = trouble
+            self._has_doubts = True
+            self._changed.wait_for(lambda: self._is_closed, LOOK_AGAIN_S)
 
     def _next(self) -> tuple[Job, Running] | None:
         """Wait for a job; return it, None when it is to be looked again."""
@@ -111,8 +133,9 @@ class Crew:
                 return None
             store = self._stores.find()
             if self._has_doubts and store:
+                self._tidy(store)
                 store.requeue_running(but=self._running.keys())
-                self._has_doubts = False
+                self._has_doubts, self._trouble = False, ""
             job = store.claim() if store else None
             if job is None:
                 self._changed.wait(LOOK_AGAIN_S)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stream_server.config import Config
 from stream_server.errors import LimitError, UploadConflict
@@ -19,6 +20,9 @@ from stream_server.jobs.models import JobModels
 from stream_server.jobs.stores import StoreAtNeed
 from stream_server.jobs.uploads import Uploads
 from stream_server.video.pace import Pace
+
+if TYPE_CHECKING:
+    from stream_server.jobs.store import JobStore
 
 
 class Jobs:
@@ -40,12 +44,11 @@ class Jobs:
         self._stores = StoreAtNeed(_database_of(config))
         self._uploads = Uploads()
         self._adding = threading.Lock()  # makes counting what there is, and adding to it, a single step
-        self._crew = Crew(self.config, self.folder, self.models, self._stores)
+        self._crew = Crew(self.config, self.folder, self.models, self._stores, self._tidy)
         self._keeper = Keeper(self.config, self.folder, self._stores, self.remove)
 
     def start(self) -> None:
-        """Go on with what an earlier server has left. Raises AccountsError, ConfigError."""
-        self._tidy()
+        """Go on with what an earlier server has left."""
         self._crew.start()
         self._keeper.start()
 
@@ -130,16 +133,14 @@ class Jobs:
         self._uploads.cancel(id)
         self.folder.remove(id)
 
-    def _tidy(self) -> None:
+    def _tidy(self, store: JobStore) -> None:
         """Queue uploads that are whole; delete files of no video, e.g. since the server was killed."""
-        store = self._stores.find()
-        if store is None:
-            return
-        jobs = store.jobs()
-        for job in jobs:
-            if job.state == "uploading" and self.folder.received(job) == job.bytes:
-                store.queue(job.id)
-        self.folder.clear_all_but({job.id for job in jobs if job.state != "failed"})
+        with self._adding:
+            jobs = store.jobs()
+            for job in jobs:
+                if job.state == "uploading" and self.folder.received(job) == job.bytes:
+                    store.queue(job.id)
+            self.folder.clear_all_but({job.id for job in jobs if job.state != "failed"})
 
 
 def _database_of(config: Config) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from stream_server.config import VideosConfig
+from stream_server.errors import AccountsError
 from stream_server.jobs.folder import Folder
 from stream_server.jobs.job import ENDED, Job
 from stream_server.jobs.stores import StoreAtNeed
@@ -55,6 +56,8 @@ class Keeper:
         while not self._stop.is_set():
             try:
                 self._look()
+            except (AccountsError, OSError) as exc:
+                log.error("old videos are not deleted: %s", exc)
             except Exception:
                 log.exception("old videos are not deleted: something is wrong with the database, or the disk")
             self._stop.wait(every_s)

@@ -15,6 +15,8 @@ from stream_server.web.current import engine, grant
 
 blueprint = Blueprint("login", __name__)
 
+NO_USER = "No user was added yet, so nobody can log in: `stream-server user add NAME` adds one."
+
 _OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 
@@ -23,7 +25,8 @@ def page() -> Response:
     """Show the form, or what was asked for where nobody has to log in."""
     if engine().accounts.access != "accounts" or grant().key.startswith("session:"):
         return redirect(_target())
-    return _form("", HTTPStatus.OK)
+    nobody = "" if engine().accounts.have_users else NO_USER
+    return _form(nobody, HTTPStatus.OK)
 
 
 @blueprint.post("/login")

@@ -93,6 +93,7 @@ class Capture:
         self._retry = Backoff(*_RETRY_S_OF.get(config.url.kind, RETRY_S))
         self._auth_retry = Backoff(*AUTH_RETRY_S)
         self._was_stable = False
+        self._broke_by = ""
         self._busy_since = 0.0
         self._busy_limit_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
@@ -160,14 +161,20 @@ class Capture:
         except SourceError as exc:
             error = exc
         except Exception as exc:
-            log.exception("camera %s: its source broke", self._name)
             error = SourceError(f"internal error: {type(exc).__name__}")
+            self._tell_broken(exc)
         finally:
             self._close_source()
         retry_s = None if isinstance(error, SourceEnded) else self._pause_after(error, started)
         self._wake.clear()  # whoever woke it before has had this try
         self._owner.lost(self, error, retry_s)
         return retry_s
+
+    def _tell_broken(self, error: Exception) -> None:
+        """Log where a source broke, once as long as it breaks in the same way."""
+        if (what := repr(error)) != self._broke_by:
+            self._broke_by = what
+            log.error("camera %s: its source broke", self._name, exc_info=error)
 
     def _pause_after(self, error: SourceError, started: float) -> float:
         """Return the seconds from now to the next try; tries are spaced from start to start."""

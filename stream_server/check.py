@@ -12,7 +12,7 @@ from detector.errors import ModelError
 from detector.labels import find_class_ids
 from detector.pool import DetectorPool
 from stream_server.config import CameraConfig, Config
-from stream_server.errors import ConfigError, SourceEnded, SourceError
+from stream_server.errors import ConfigError, SourceEnded, SourceError, reason_of
 from stream_server.frames import Picture
 from stream_server.sources import open_source
 
@@ -87,8 +87,8 @@ def check_camera(config: CameraConfig) -> CameraReport:
     try:
         source.open()
         picture, fps = measure(source.read, config.read_timeout_s)
-    except SourceError as exc:
-        return CameraReport(False, exc.reason)
+    except Exception as exc:  # whatever it is, the other cameras are looked at
+        return CameraReport(False, reason_of(exc))
     finally:
         source.close()
     width, height = picture.size_wh

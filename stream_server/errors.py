@@ -5,9 +5,23 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import ClassVar
 
+from detector.errors import DetectorError
+
 
 class StreamServerError(Exception):
     """Anything the product reports in one line, without a traceback."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in one line why something failed that nobody expected to."""
+    if isinstance(error, (StreamServerError, DetectorError)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return f"{name}{error.strerror.lower()}"
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class ConfigError(StreamServerError):

@@ -17,12 +17,14 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from click.testing import CliRunner, Result
 
 from detector.pool import DetectorPool
 from stream_server.cli import command
 from stream_server.errors import OptionError, SourceError
-from stream_server.video import Options, OutputError, Progress, annotate
+from stream_server.video import Options, OutputError, Progress, annotate, film
 from stream_server.video.belt import Belt, BeltStopped
 from stream_server.video.inputs import plan
 from tests.leaks import wait_until
@@ -308,6 +310,39 @@ def test_command_does_the_rest_when_an_input_is_unreadable(tmp_path: Path, patch
     (line,) = result.stdout.splitlines()
     assert line.endswith("1 person")
     assert len(probe(tmp_path / "out/good.annotated.mp4").times_s) == 5
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "bad"), MemoryError(), KeyError("x")]
+)
+def test_no_error_of_one_video_ends_the_others(
+    tmp_path: Path, patches: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    bad, good = write_scenes(tmp_path / "a.mp4", 2), write_scenes(tmp_path / "b.mp4", 3)
+    find_video = film.find_video
+
+    def find(container: InputContainer) -> VideoStream:
+        if container.name.endswith("a.mp4"):
+            raise error
+        return find_video(container)
+
+    monkeypatch.setattr(film, "find_video", find)
+    result = run(bad, good)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"stream-server: {bad}: ")
+    assert "resume" not in line
+    assert len(probe(tmp_path / "b.annotated.mp4").times_s) == 3
+
+
+def test_option_that_is_wrong_for_one_video_is_said_and_the_rest_is_done(
+    tmp_path: Path, patches: None
+) -> None:
+    small = write_scenes(tmp_path / "a.mp4", 2, size_wh=(64, 48))
+    large = write_scenes(tmp_path / "b.mp4", 2)
+    result = run(small, large, "--crop", "0,0,100,100")
+    assert (result.exit_code, "within 64x48" in result.stderr) == (2, True), result.stderr
+    assert probe(tmp_path / "b.annotated.mp4").size_wh == (100, 100)
 
 
 def test_command_takes_folders_and_patterns_and_leaves_its_own_results(tmp_path: Path, patches: None) -> None:

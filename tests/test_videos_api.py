@@ -24,7 +24,7 @@ from tests.leaks import wait_until
 from tests.needs import need
 from tests.posts import post
 from tests.server import COMMAND, Answer, Server, get
-from tests.videos import probe, write_scenes
+from tests.videos import probe, write_scenes, write_with_latin_title
 
 VIDEOS = "/api/v1/videos"
 DEMO = ("--set", "cameras.demo={source: 'demo:', width: 320, height: 180, fps: 10, detect: {enabled: false}}")
@@ -273,6 +273,12 @@ def test_video_that_cannot_be_annotated_says_why(
     assert str(root) not in info["reason"]
     assert videos.files(info["id"]) == []
     assert videos.ask("GET", f"/{info['id']}/result").status == 409
+
+
+def test_upload_whose_title_is_no_utf_8_is_annotated(videos: Videos, tmp_path: Path) -> None:
+    data = write_with_latin_title(tmp_path / "in.mp4").read_bytes()
+    info = videos.end(videos.ask("POST", "?name=in.mp4", data).json["id"])
+    assert (info["state"], info["summary"]["frames"]) == ("done", FRAMES)
 
 
 def test_unreadable_upload_says_why(videos: Videos) -> None:

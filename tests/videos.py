@@ -176,3 +176,10 @@ def decoded_sound(path: Path) -> bytes:
     """Return a checksum of the sound as it is heard."""
     command = [need("ffmpeg"), "-v", "error", "-i", str(path), "-map", "0:a", "-f", "md5", "-"]
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+
+
+def write_with_latin_title(path: Path) -> Path:
+    """Write 12 scenes; the title is café, in Latin-1 rather than UTF-8."""
+    write_scenes(path, 12, metadata={"title": "cafX"})
+    path.write_bytes(path.read_bytes().replace(b"cafX", b"caf\xe9"))
+    return path

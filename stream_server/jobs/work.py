@@ -26,16 +26,17 @@ from typing import IO, Literal
 from pydantic import BaseModel
 
 from detector.detector import Detector, load_detector
-from detector.errors import DetectorError
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
 from detector.worker import die_with
-from stream_server.errors import JobError, StreamServerError
+from stream_server.errors import JobError, reason_of
 from stream_server.jobs.job import VideoSummary
 from stream_server.video import Options, Progress, Summary, annotate
 from stream_server.video.film import Film
 from stream_server.video.memory import return_large_blocks
+
+log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.25
 PATIENCE_S = 3600.0
@@ -111,8 +112,9 @@ def do(task: Task, reports: IO[str]) -> Report:
             task.out.parent.mkdir()
         _check_length(task)
         summary = _annotate(task, _reporter(reports, task.max_length_s))
-    except (StreamServerError, DetectorError, OSError) as exc:
-        return Report(error=_without_paths(str(exc), task))
+    except Exception as exc:  # it would be the same the next time
+        log.debug("%s", task.source, exc_info=True)
+        return Report(error=_without_paths(reason_of(exc), task))
     return Report(frames=summary.frames, expected=summary.frames, summary=_summary(summary))
 
 

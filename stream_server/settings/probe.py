@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stream_server.check import measure
 from stream_server.config import SourceConfig
-from stream_server.errors import LimitError, SourceError
+from stream_server.errors import LimitError, SourceError, reason_of
 from stream_server.secrets import redact
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
@@ -83,8 +83,8 @@ class _Looking:
             if self._source:
                 self._source.interrupt()
             raise SourceError(f"no answer within {ANSWER_WITHIN_S:.0f} s") from None
-        except SourceError as exc:
-            raise SourceError(redact(exc.reason)) from None
+        except Exception as exc:
+            raise SourceError(redact(reason_of(exc))) from None
 
     def _look(self) -> Finding:
         started = time.monotonic()

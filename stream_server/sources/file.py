@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections import deque
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from av.video.frame import VideoFrame
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceEnded, SourceError
 from stream_server.frames import Picture
-from stream_server.sources.avdecoder import CODEC_WHITELIST, PacketDecoder, VideoPacket, find_video
+from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video
 from stream_server.sources.avpictures import PictureMaker
 from stream_server.sources.base import Source
+from stream_server.sources.opening import open_video_file
 from stream_server.sources.pacing import Pacer, Timeline
 
 FORMATS = {
@@ -139,16 +139,7 @@ class _VideoFile:
     """An open file with its video stream."""
 
     def __init__(self, path: Path) -> None:
-        check_file(path)
-        try:
-            # "file:" and the absolute path: no part of the name is taken for a protocol or an option.
-            self._container = av.open(
-                f"file:{path.absolute()}",
-                format=FORMATS[path.suffix.lower()],
-                options={"protocol_whitelist": "file", "codec_whitelist": CODEC_WHITELIST},
-            )
-        except (av.FFmpegError, OSError):
-            raise SourceError(unreadable(path)) from None
+        self._container = open_video_file(path, FORMATS[path.suffix.lower()])
         try:
             self._stream = find_video(self._container)
             self.decoder = PacketDecoder(self._stream)
@@ -181,18 +172,3 @@ class _VideoFile:
     def close(self) -> None:
         """Close it."""
         self._container.close()
-
-
-def check_file(path: Path) -> None:
-    """Raise SourceError with the reason when there is no file at `path` that can be read."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # before opening: a named pipe would be waited for
-            raise SourceError(f"cannot open {path}: not a file")
-        path.open("rb").close()
-    except OSError as exc:
-        raise SourceError(f"cannot open {path}: {(exc.strerror or type(exc).__name__).lower()}") from None
-
-
-def unreadable(path: Path) -> str:
-    """Return what is said about a file that FFmpeg cannot open."""
-    return f"cannot play {path}: damaged, incomplete, or no {path.suffix[1:].lower()} video"

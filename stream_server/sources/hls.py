@@ -6,16 +6,16 @@ import io
 import time
 from http import HTTPStatus
 
-import av
 from av.container import InputContainer
 
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.frames import Picture
-from stream_server.sources.avdecoder import CODEC_WHITELIST, VideoPacket
+from stream_server.sources.avdecoder import VideoPacket
 from stream_server.sources.http import credentials_of
 from stream_server.sources.http_client import CameraClient
 from stream_server.sources.live import LiveSource
+from stream_server.sources.opening import open_input
 from stream_server.sources.pacing import Pacer, Timeline
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -26,7 +26,6 @@ _OPTIONS = {
     "http_multiple": "0",
     "protocol_whitelist": "http,https",
     "format_whitelist": "hls,mpegts,mov",
-    "codec_whitelist": CODEC_WHITELIST,
     "analyzeduration": "100000",  # a second may be more than a live playlist has
     "probesize": "500000",
 }
@@ -85,10 +84,10 @@ class HLSSource(LiveSource):
 
     def _connect(self) -> InputContainer:
         self._client.allow(self._timeout_s)
-        return av.open(
+        return open_input(
             self._config.source,
-            format="hls",
-            options=_OPTIONS,
+            "hls",
+            _OPTIONS,
             io_open=self._open_for_ffmpeg,
             # No slices: FFmpeg's HLS takes a wait that was cut short for the end of the stream.
             timeout=(self._config.connect_timeout_s, self._config.read_timeout_s),

@@ -10,15 +10,14 @@ import av
 from av.container import InputContainer
 
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.sources.avdecoder import CODEC_WHITELIST
 from stream_server.sources.live import SLICE_S, LiveSource, error_name
+from stream_server.sources.opening import open_input
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 _PROBE_TIMEOUT_S = 2.0
 
 _OPTIONS = {
     "allowed_media_types": "video",
-    "codec_whitelist": CODEC_WHITELIST,
     # How much is looked at before the first picture: FFmpeg's defaults take 1.2 s of a camera that has said
     # all in its SDP, these 0.1 s (320x240 to 1280x720, H.264 and H.265).
     "analyzeduration": "100000",
@@ -43,10 +42,10 @@ class RTSPSource(LiveSource):
         return f"{scheme}/{self._config.transport.upper()}"
 
     def _connect(self) -> InputContainer:
-        return av.open(
+        return open_input(
             self._url_with_credentials(),
-            format="rtsp",
-            options=self._options(),
+            "rtsp",
+            self._options(),
             timeout=(self._config.connect_timeout_s, min(SLICE_S, self._config.read_timeout_s)),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -12,9 +13,9 @@ from types import FrameType
 
 import click
 
-from detector.errors import ModelError
+from detector.errors import DetectorError, ModelError
 from detector.pool import DetectorPool
-from stream_server.errors import OptionError, SourceError, StreamServerError
+from stream_server.errors import OptionError, SourceError, reason_of
 from stream_server.secrets import redact
 from stream_server.video import journal
 from stream_server.video.annotating import START_TIMEOUT_S, annotate, make_pool
@@ -23,7 +24,11 @@ from stream_server.video.memory import return_large_blocks
 from stream_server.video.options import Options
 from stream_server.video.progress import Display, make_display
 from stream_server.video.summary import Summary
+from stream_server.video.writing import OutputError
 
+log = logging.getLogger(__name__)
+
+WRONG_OPTION = 2
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
 
@@ -46,11 +51,15 @@ class Batch:
         self._options, self._resume, self._overwrite = options, resume, overwrite
         self._display: Display = make_display(is_quiet)
         self._stop = threading.Event()
-        for task in self._tasks:
+        self._has_wrong_option = False
+        for task in self._tasks if output else ():
             _make_folder(task.out.parent)
 
     def run(self) -> int:
-        """Do it all; return the exit code. Raises ModelError, DetectorError and OptionError."""
+        """Do it all; return the exit code. Raises ModelError, DetectorError and OptionError before it begins.
+
+        What goes wrong with one video, whatever that is, is said in a line, and the next is begun.
+        """
         return_large_blocks()
         for trouble in self._troubles:
             self._complain(trouble)
@@ -58,19 +67,22 @@ class Batch:
             return 1
         with self._display, _stopping(self._stop), make_pool(self._options) as pool:
             pool.wait_ready(START_TIMEOUT_S)
+            self._options.check_labels(pool.labels)  # wrong for one is wrong for all
             results = [self._do(task, pool) for task in self._tasks]
         if self._stop.is_set():
             return INTERRUPTED
-        return 0 if all(results) and not self._troubles else 1
+        if not all(results) or self._troubles:
+            return WRONG_OPTION if self._has_wrong_option else 1
+        return 0
 
     def _do(self, task: Task, pool: DetectorPool) -> bool:
         """Do one video; return whether that went well."""
         if self._stop.is_set():
             return False
-        if self._resume and task.out.exists() and not journal.path_for(task.out).exists():
-            self._display.say(f"{task.out} is done already")
-            return True
         try:
+            if self._resume and task.out.exists() and not journal.path_for(task.out).exists():
+                self._display.say(f"{task.out} is done already")
+                return True
             with self._display.video(task.name) as on_progress:
                 summary = annotate(
                     task.name,
@@ -82,13 +94,16 @@ class Batch:
                     on_progress=on_progress,
                     is_stopped=self._stop.is_set,
                 )
-        except (OptionError, ModelError):
+        except ModelError:
             raise
         except SourceError as exc:
             self._complain(_named(task.name, exc))
             return False
-        except StreamServerError as exc:
-            self._complain(f"{task.name}: {exc}{self._way_on(task)}")
+        except Exception as exc:
+            log.debug("%s", task.name, exc_info=True)
+            self._has_wrong_option |= isinstance(exc, OptionError)
+            way_on = self._way_on(task) if _can_go_on(exc) else ""
+            self._complain(f"{task.name}: {reason_of(exc)}{way_on}")
             return False
         self._report(task, summary)
         return True
@@ -123,6 +138,11 @@ def summary_line(name: str, summary: Summary) -> str:
     )
     fps = summary.frames / summary.took_s if summary.took_s else 0.0
     return f"{name} -> {summary.path}: {summary.frames} frames at {fps:.1f} fps, {objects}"
+
+
+def _can_go_on(error: Exception) -> bool:
+    """Whether the same, tried again, may well go further."""
+    return isinstance(error, DetectorError) or (isinstance(error, OutputError) and error.may_pass)
 
 
 def _named(name: str, error: SourceError) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 from av.packet import Packet
 
+from stream_server.sources.opening import open_file
 from stream_server.video.scene import Scene
 from stream_server.video.writing import Kind, OutputError
 
@@ -50,13 +51,13 @@ def cut(out: Path, kind: Kind, spans: Iterable[Span]) -> list[Path]:
         folder.mkdir(exist_ok=True)
         for old in folder.glob(f"{out.stem}-*{out.suffix}"):
             old.unlink()
-        with av.open(f"file:{out.absolute()}") as container:
+        with open_file(out, kind.demuxer) as container:
             for number, span in zip(count(1), spans, strict=False):
                 clip = folder / f"{out.stem}-{number:03}{out.suffix}"
                 _copy(container, clip, kind, span)
                 clips.append(clip)
     except (OSError, av.FFmpegError, ValueError) as exc:
-        raise OutputError(f"cannot write {folder}: {exc.strerror or exc}") from exc  # type: ignore[union-attr]
+        raise OutputError.of(folder, exc) from exc
     return clips
 
 
@@ -64,8 +65,12 @@ def _copy(source: av.container.InputContainer, clip: Path, kind: Kind, span: Spa
     video = source.streams.video[0]
     wanted = [video, *source.streams.audio]
     source.seek(round(span[0] * av.time_base), backward=True)
-    with av.open(str(clip.absolute()), "w", format=kind.muxer) as target:
-        copies = {stream.index: target.add_stream_from_template(stream) for stream in wanted}
+    with av.open(str(clip.absolute()), "w", format=kind.muxer, options=kind.muxer_options) as target:
+        copies = {}
+        for stream in wanted:
+            copies[stream.index] = copy = target.add_stream_from_template(stream)
+            copy.metadata.update(stream.metadata)
+            copy.disposition = stream.disposition
         begin_s: float | None = None
         for packet in _until(source.demux(wanted), span[1]):
             at_s = _at_s(packet)

@@ -11,6 +11,7 @@ from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from stream_server.sources.opening import open_file
 from stream_server.video.writing import Kind
 
 
@@ -47,7 +48,7 @@ class Earlier:
             return
         with (
             contextlib.suppress(av.FFmpegError),
-            av.open(f"file:{self._aside.absolute()}", format=_DEMUXERS[self._kind.muxer]) as container,
+            open_file(self._aside, self._kind.demuxer) as container,
         ):
             stream = container.streams.video[0]
             # Encoders and MP4 differ in how they write H.264; this is what comes from an encoder.
@@ -55,6 +56,3 @@ class Earlier:
             for packet in container.demux(stream):
                 if packet.size and not packet.is_corrupt:
                     yield from convert.filter(packet) if convert else (packet,)
-
-
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "matroska": "matroska", "avi": "avi"}

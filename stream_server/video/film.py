@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,28 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
-from stream_server.sources.avdecoder import CODEC_WHITELIST, PacketDecoder, find_video
+from stream_server.sources.avdecoder import PacketDecoder, find_video
 from stream_server.sources.avpictures import orientation_of
-from stream_server.sources.file import FORMATS, check_file, unreadable
-from stream_server.video.footage import Clock, Colours, CopiedPacket, Footage, Look, Shot
+from stream_server.sources.file import FORMATS
+from stream_server.sources.opening import open_video_file
+from stream_server.video.footage import (
+    Clock,
+    Colours,
+    Copied,
+    CopiedPacket,
+    CopiedStream,
+    Footage,
+    Look,
+    Shot,
+)
 from stream_server.video.options import Options
 
 SUFFIXES = {**FORMATS, ".3gp": "mov", ".mts": "mpegts", ".m2ts": "mpegts"}
 """FFmpeg's demuxer for each suffix."""
 
+_SAMPLE_PACKETS = 40
+_SAMPLE_BYTES = 64 * 2**20
+"""Of the file, at most, in which the first packets of sound are looked for."""
 _SOUND_LAG_S = 2.0
 """Sound may stand so much behind the frames it belongs to."""
 _OWN_METADATA = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
@@ -46,14 +60,20 @@ class Film(Footage):
             self._time_base = self._video.time_base or Fraction(1, 90_000)
             self._zero_s = (self._container.start_time or 0) / av.time_base
             self._begin_s, self._end_s = options.start_s, options.end_s
-            self._seek()
-            streams = self._container.streams
-            self.copied = (*streams.audio, *streams.subtitles)
-            self._packets = self._container.demux(self._video, *self.copied)
+            self._seek(self._container)
+            streams: tuple[CopiedStream, ...] = (
+                *self._container.streams.audio,
+                *self._container.streams.subtitles,
+            )
+            sample = self._sample(streams)
+            self.copied = tuple(Copied(stream, sample[stream.index]) for stream in streams)
+            self._packets = self._container.demux(self._video, *streams)
             self._ready = self._first_frames()
-        except SourceError as exc:
+        except BaseException as exc:
             self.close()
-            raise SourceError(f"cannot play {path}: {exc.reason}") from None
+            if isinstance(exc, SourceError):
+                raise SourceError(f"cannot play {path}: {exc.reason}") from None
+            raise
         self.look = self._look(self._ready[0]) if self._ready else self._no_frames()
         self.expected_frames = self._expected()
         self._clock = Clock(round(1 / self.look.rate / self._time_base))
@@ -64,15 +84,38 @@ class Film(Footage):
         """Close it; may be called twice."""
         self._container.close()
 
-    def _seek(self) -> None:
+    def _seek(self, container: InputContainer) -> None:
         if self._begin_s:
-            self._container.seek(round((self._begin_s + self._zero_s) * av.time_base), backward=True)
+            container.seek(round((self._begin_s + self._zero_s) * av.time_base), backward=True)
+
+    def _sample(self, streams: Sequence[CopiedStream]) -> dict[int, list[CopiedPacket]]:
+        """Return the first packets of sound and subtitles, by the stream's index.
+
+        The file is opened again for it.
+        """
+        found: dict[int, list[CopiedPacket]] = {stream.index: [] for stream in streams}
+        waited_for = {stream.index for stream in streams if stream.type == "audio"}
+        if not waited_for:
+            return found
+        with suppress(av.FFmpegError, OSError), _open(self._path) as container:
+            self._seek(container)
+            read_bytes = 0
+            for packet in map(_typed, container.demux()):
+                read_bytes += packet.size
+                index = packet.stream_index
+                if index in found and packet.size and self._belongs(packet):
+                    found[index].append(packet)  # type: ignore[arg-type]
+                    if len(found[index]) == _SAMPLE_PACKETS:
+                        waited_for.discard(index)
+                if not waited_for or read_bytes > _SAMPLE_BYTES:
+                    break
+        return found
 
     # What it is.
 
     def _left_out(self) -> list[str]:
         """Say, in one line, which streams are not taken along."""
-        taken = {self._video.index, *(stream.index for stream in self.copied)}
+        taken = {self._video.index, *(each.stream.index for each in self.copied)}
         others = Counter(_kind(each) for each in self._container.streams if each.index not in taken)
         what = ", ".join(kind if count == 1 else f"{count} x {kind}" for kind, count in others.items())
         return [f"left out, besides the main video: {what}"] if what else []
@@ -110,6 +153,7 @@ class Film(Footage):
             ),
             metadata=_kept(self._container.metadata),
             video_metadata=_kept(self._video.metadata),
+            disposition=self._video.disposition.value,
             chapters=tuple(self._container.chapters()) if is_whole else (),
         )
 
@@ -149,19 +193,23 @@ class Film(Footage):
 
     def _sound(self, packet: CopiedPacket) -> Iterator[CopiedPacket]:
         """Yield `packet` with its time in the output, if it belongs there."""
-        base = packet.time_base
         stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is None:
+        if stamp is None or not self._belongs(packet):
             return
-        at_s = float(stamp * base) - self._zero_s
-        length_s = float((packet.duration or 0) * base)
-        is_before = self._begin_s > 0 and at_s + length_s <= self._begin_s
-        if is_before or (self._end_s is not None and at_s >= self._end_s):
-            return
-        offset = round(self._origin_s / base)
+        offset = round(self._origin_s / packet.time_base)
         packet.pts = stamp - offset
         packet.dts = (stamp if packet.dts is None else packet.dts) - offset
         yield packet
+
+    def _belongs(self, packet: Packet[Any]) -> bool:
+        """Whether sound or a subtitle is heard or seen in the part that is wanted."""
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is None:
+            return True
+        at_s = float(stamp * packet.time_base) - self._zero_s
+        length_s = float((packet.duration or 0) * packet.time_base)
+        is_before = self._begin_s > 0 and at_s + length_s <= self._begin_s
+        return not (is_before or (self._end_s is not None and at_s >= self._end_s))
 
     @property
     def _origin_s(self) -> Fraction:
@@ -198,16 +246,7 @@ def _open(path: Path) -> InputContainer:
     demuxer = SUFFIXES.get(path.suffix.lower())
     if demuxer is None:
         raise SourceError(f"cannot play {path}: expected a video ({', '.join(s[1:] for s in SUFFIXES)})")
-    check_file(path)
-    try:
-        # "file:" and the absolute path: no part of the name is taken for a protocol or an option.
-        return av.open(
-            f"file:{path.absolute()}",
-            format=demuxer,
-            options={"protocol_whitelist": "file", "codec_whitelist": CODEC_WHITELIST},
-        )
-    except (av.FFmpegError, OSError):
-        raise SourceError(unreadable(path)) from None
+    return open_video_file(path, demuxer)
 
 
 def _typed(packet: Packet[Any]) -> Packet[VideoStream] | CopiedPacket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
@@ -24,6 +24,14 @@ CopiedPacket: TypeAlias = "Packet[AudioStream] | Packet[SubtitleStream]"
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """Sound or subtitles that are to be copied; sample: the first packets, to be tried."""
+
+    stream: CopiedStream
+    sample: Sequence[CopiedPacket]
+
+
+@dataclass(frozen=True, slots=True)
 class Colours:
     """What pixels' numbers mean, in FFmpeg's codes (libavutil/pixfmt.h); 2 (range: 0) is unspecified."""
 
@@ -39,7 +47,7 @@ class Look:
 
     size_wh: in pixels, as it is stored. orientation: how players turn it, 1 to 8 as in EXIF.
     rate: frames a second, the average where it varies. time_base: the unit of time stamps, in seconds.
-    aspect: width of a pixel by its height.
+    aspect: width of a pixel by its height. disposition: FFmpeg's flags, e.g. default.
     """
 
     size_wh: tuple[int, int]
@@ -51,6 +59,7 @@ class Look:
     metadata: Mapping[str, str] = field(default_factory=dict)
     video_metadata: Mapping[str, str] = field(default_factory=dict)
     chapters: tuple[Chapter, ...] = ()
+    disposition: int = 0
 
     @property
     def upright_wh(self) -> tuple[int, int]:
@@ -79,7 +88,7 @@ class Footage(ABC):
 
     look: Look
     #: Sound and subtitles to be copied; packets come between the frames, time stamps as the output has them.
-    copied: tuple[CopiedStream, ...] = ()
+    copied: tuple[Copied, ...] = ()
     #: About how many frames there are, None when that is not known.
     expected_frames: int | None = None
     #: What its user should know about it, e.g. that it ends in the middle; may grow while it is read.

@@ -81,13 +81,13 @@ class Journal:
         try:
             return self._path.open(mode, encoding="utf-8", buffering=1)
         except OSError as exc:
-            raise OutputError(f"cannot write {self._path}: {(exc.strerror or str(exc)).lower()}") from None
+            raise OutputError.of(self._path, exc) from None
 
     def _line(self, value: object) -> None:
         try:
             self._file.write(json.dumps(value, separators=(",", ":")) + "\n")
         except OSError as exc:
-            raise OutputError(f"cannot write {self._path}: {(exc.strerror or str(exc)).lower()}") from None
+            raise OutputError.of(self._path, exc) from None
 
     def _check(self, identity: str) -> None:
         with self._path.open(encoding="utf-8", errors="replace") as file:

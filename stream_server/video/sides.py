@@ -73,8 +73,7 @@ class Side(ABC):
         try:
             yield
         except OSError as exc:
-            reason = (exc.strerror or str(exc)).lower()
-            raise OutputError(f"cannot write {self._part}: {reason}") from exc
+            raise OutputError.of(self._part, exc) from exc
 
 
 def _objects(scene: Scene) -> Iterator[tuple[list[float], float, int, int]]:

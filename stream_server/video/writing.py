@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from detector.machine import usable_cores
 from stream_server.errors import StreamServerError
 from stream_server.orientation import UPRIGHT, matrix_of
-from stream_server.video.footage import CopiedPacket, CopiedStream, Look
+from stream_server.video.copying import Copies
+from stream_server.video.footage import Copied, CopiedPacket, Look
 from stream_server.video.palette import Palette
 
 KEY_FRAME_EVERY_S = 2.0
 _CAN_TURN = hasattr(VideoStream, "set_display_matrix")  # PyAV 18
 
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EROFS})
+"""Errors of the disk: nothing more can be written there now."""
+
+
 class OutputError(StreamServerError):
-    """A file cannot be written, for this reason; what is there of it is kept."""
+    """A file cannot be written, for this reason; what is there of it is kept.
+
+    may_pass: whether it is the disk's fault, so that work may go on once that is mended.
+    """
+
+    may_pass = False
+
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> OutputError:
+        """Return why `path` cannot be written, as `error` says it."""
+        number = getattr(error, "errno", None)
+        is_system = isinstance(number, int) and 0 < number < 200
+        made = cls(
+            f"cannot write {path}: {os.strerror(int(number)).lower() if number and is_system else error}"
+        )
+        made.may_pass = number in _NO_ROOM
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,11 @@ class Kind:
     holds_times: bool = True
 
     @property
+    def demuxer(self) -> str:
+        """FFmpeg's name of what reads it."""
+        return "mov" if self.muxer == "mp4" else self.muxer
+
+    @property
     def is_h264(self) -> bool:
         """Whether frames are H.264."""
         return self.codec == "libx264"
@@ -68,12 +93,13 @@ class Kind:
 _X264 = {"preset": "veryfast", "crf": "21", "bf": "0", "rc-lookahead": "2"}
 # A file that is not finished, since the power failed or the disk is full, plays nevertheless.
 _MOV = {"movflags": "hybrid_fragmented+delay_moov"}
+_MKV = {"default_mode": "passthrough"}  # else it marks others as default than the input did
 
 KINDS = {
     ".mp4": Kind("MP4", "mp4", "libx264", "yuv420p", _X264, _MOV, is_even=True, holds_turn=_CAN_TURN),
     ".m4v": Kind("MP4", "mp4", "libx264", "yuv420p", _X264, _MOV, is_even=True, holds_turn=_CAN_TURN),
     ".mov": Kind("MOV", "mov", "libx264", "yuv420p", _X264, _MOV, is_even=True, holds_turn=_CAN_TURN),
-    ".mkv": Kind("MKV", "matroska", "libx264", "yuv420p", _X264, {}, is_even=True, holds_turn=_CAN_TURN),
+    ".mkv": Kind("MKV", "matroska", "libx264", "yuv420p", _X264, _MKV, is_even=True, holds_turn=_CAN_TURN),
     ".avi": Kind("AVI", "avi", "mjpeg", "yuvj420p", {"qmin": "2", "qmax": "4"}, {}, holds_times=False),
     ".gif": Kind("GIF", "gif", "gif", "pal8", {}, {}, holds_streams=False),
 }
@@ -91,7 +117,7 @@ def kind_of(path: Path) -> Kind:
 class VideoWriter:
     """Writes one video. For one thread at a time; `close` ends it, whatever has happened."""
 
-    def __init__(self, path: Path, kind: Kind, look: Look, copied: tuple[CopiedStream, ...]) -> None:
+    def __init__(self, path: Path, kind: Kind, look: Look, copied: Sequence[Copied]) -> None:
         """Open `path`, whose own extension does not matter. Raises OutputError.
 
         look: what the video is to have; its size that of the frames, its orientation one that `kind` holds.
@@ -110,7 +136,8 @@ class VideoWriter:
         try:
             with self._reasons():
                 self._video = self._add_video(look)
-                self._copies = self._add_copies(copied)
+                self._copies = Copies(self._container, kind, copied)
+                self.notes += self._copies.notes
                 self._container.metadata.update(look.metadata)
                 if look.chapters and kind.muxer in ("mp4", "mov", "matroska"):
                     self._container.set_chapters(list(look.chapters))
@@ -142,26 +169,13 @@ class VideoWriter:
         if look.orientation != UPRIGHT:
             stream.set_display_matrix(matrix_of(look.orientation))
         stream.metadata.update(look.video_metadata)
+        stream.disposition = Disposition(look.disposition)
         return stream
 
     def _time_base(self, look: Look) -> Fraction:
         if self._kind.muxer == "gif":
             return Fraction(1, 100)
         return look.time_base if self._kind.holds_times else 1 / look.rate
-
-    def _add_copies(self, copied: tuple[CopiedStream, ...]) -> dict[int, CopiedStream]:
-        copies = {}
-        for stream in copied:
-            if self._kind.holds_streams and _can_hold(self._kind, stream):
-                copy = self._container.add_stream_from_template(stream)
-                copy.metadata.update(stream.metadata)
-                copies[stream.index] = copy
-            else:
-                name = stream.codec_context.name if stream.codec_context else "unknown"
-                what, it = ("sound", "it") if stream.type == "audio" else ("subtitles", "them")
-                verb = "is" if it == "it" else "are"
-                self.notes.append(f"the {what} ({name}) {verb} left out: {self._kind.name} cannot hold {it}")
-        return copies
 
     def write(self, frame: VideoFrame, pts: int, duration: int) -> None:
         """Add a frame of the video's size and pixel format; `pts`, `duration`: in units of the look."""
@@ -172,7 +186,8 @@ class VideoWriter:
             frame.duration = self._duration(duration)
             if self._palette:
                 frame = self._palette.apply(frame)
-            self._container.mux(self._video.encode(frame))
+            packets = self._video.encode(frame)
+        self._mux(packets)
         self.frames += 1
 
     def _stamp(self, pts: int) -> int:
@@ -185,33 +200,34 @@ class VideoWriter:
     def _duration(self, duration: int) -> int:
         return max(1, round(duration * self._look.time_base / self._tick))
 
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        for packet in packets:
+            with self._losses():
+                self._container.mux(packet)
+
     def write_encoded(self, packet: Packet[VideoStream], pts: int, duration: int) -> None:
         """Add a frame as another writer of the same kind and look has encoded it, before all other frames."""
         with self._reasons():
             packet.stream, packet.time_base = self._video, self._tick
             packet.pts = packet.dts = self._stamp(pts)
             packet.duration = self._duration(duration)
-            self._container.mux(packet)
+        self._mux([packet])
         self.frames += 1
 
     def copy(self, packet: CopiedPacket) -> None:
         """Add sound or a subtitle as it is."""
-        stream = self._copies.get(packet.stream.index)
-        if stream is None:
-            return
-        packet.stream = stream
-        try:
-            self._container.mux(packet)
-        except (av.FFmpegError, ValueError) as exc:
-            if _is_for_good(exc):
-                raise self._error(exc) from exc
-            self._lost += 1  # e.g. a time stamp that goes back
+        with self._losses():
+            self._copies.mux(packet)
 
     def finish(self) -> None:
         """Write the end of the file and close it. Raises OutputError."""
         try:
             with self._reasons():
-                self._container.mux(self._video.encode())
+                packets = self._video.encode()
+            self._mux(packets)
+            with self._losses():
+                self._copies.complete()
+            with self._reasons():
                 self._is_open = False
                 self._container.close()
         finally:
@@ -227,31 +243,23 @@ class VideoWriter:
                 self._container.close()
 
     @contextlib.contextmanager
+    def _losses(self) -> Iterator[None]:
+        """Count a packet of sound or subtitles that is refused.
+
+        FFmpeg sorts packets by time, so that it may be refused when one of the video is given; these are our
+        encoder's own, and right.
+        """
+        try:
+            yield
+        except (av.FFmpegError, OSError, ValueError) as exc:
+            error = OutputError.of(self._path, exc)
+            if error.may_pass or not self._copies:
+                raise error from exc
+            self._lost += 1
+
+    @contextlib.contextmanager
     def _reasons(self) -> Iterator[None]:
         try:
             yield
         except (av.FFmpegError, OSError, ValueError) as exc:
-            raise self._error(exc) from exc
-
-    def _error(self, exc: Any) -> OutputError:
-        number = getattr(exc, "errno", None)
-        is_system = isinstance(number, int) and 0 < number < 200
-        reason = os.strerror(number).lower() if is_system and number else str(exc)
-        return OutputError(f"cannot write {self._path}: {reason}")
-
-
-def _is_for_good(exc: Exception) -> bool:
-    """Whether nothing more can be written, as on a full disk."""
-    number = getattr(exc, "errno", None)
-    return number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EROFS)
-
-
-def _can_hold(kind: Kind, stream: CopiedStream) -> bool:
-    """Whether a file of this kind may have such a stream; tried, since muxers know it only then."""
-    try:
-        with av.open(io.BytesIO(), "w", format=kind.muxer) as container:
-            container.add_stream_from_template(stream)
-            container.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
+            raise OutputError.of(self._path, exc) from exc

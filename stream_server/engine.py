@@ -55,6 +55,7 @@ class Engine:
     ) -> None:
         """Prepare it all; `start` opens cameras and spawns detectors. marker: see `Accounts`."""
         self.config = config
+        self.max_viewers = config.server.max_viewers  # or fewer, where descriptors do not suffice
         self.started_at = time.monotonic()
         self.accounts = Accounts(config, marker)
         self.telemetry = Telemetry()
@@ -237,7 +238,7 @@ class Engine:
     def _check_limits(self, streams: Streams, address: str, lease: Lease | None) -> None:
         server = self.config.server
         limits: tuple[tuple[str, int | None, int], ...] = (
-            ("max_viewers", server.max_viewers, self.viewers),
+            ("max_viewers", self.max_viewers, self.viewers),
             ("max_viewers_per_camera", server.max_viewers_per_camera, streams.viewers),
             ("max_viewers_per_address", server.max_viewers_per_address, self._viewers_from(address)),
             ("max_viewers_per_token", server.max_viewers_per_token, self._viewers_by(lease)),

@@ -230,9 +230,13 @@ class Fanout:
 
     def _welcome(self, connection: _Connection) -> None:
         fd = connection.sock.fileno()
+        try:
+            self._epoll.register(fd, _LISTEN)
+        except OSError as exc:  # of a machine that has no memory left for it
+            self._lose(connection, exc)
+            return
         self._connections[fd] = connection
         self._join_group(connection)
-        self._epoll.register(fd, _LISTEN)
         self._write(connection, connection.rest)
         self._offer(connection, time.monotonic())
 

@@ -18,7 +18,7 @@ import struct
 import termios
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -58,6 +58,8 @@ LINGER_BYTES = 512 * 1024
 take the answer from it (RFC 9112, section 9.6)."""
 
 TICK_S = 0.25
+HOLD_BACK_S = 0.5
+"""Nobody is accepted for so long when that failed: no descriptor or memory is left."""
 
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -110,6 +112,18 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]
         return data
 
 
+class PatientPool(ThreadPoolExecutor):
+    """Threads that are started as they are needed; where none can be, those that there are do the work."""
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:  # "can't start new thread": the request stands in the queue already
+            if not self._threads:
+                raise
+            log.warning("no thread can be started (ulimit -u, pids.max, or memory); requests wait for others")
+
+
 class PatientWorker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker; see the module. All methods but `handle` are for its main thread."""
 
@@ -119,20 +133,57 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.max_keepalived: int = min(self.worker_connections - self.cfg.threads, MAX_KEPT)
+        self.max_waiting = min(MAX_WAITING, self.worker_connections // 2)
+        self._accepts_at = 0.0
         self._waiting: dict[TConn, float] = {}  # until when; the first to end stands first, here and below
         self._lingering: dict[TConn, float] = {}
         self._lingered: dict[TConn, int] = {}  # bytes that came since
         self._uploading: set[TConn] = set()
 
+    def get_thread_pool(self) -> PatientPool:
+        """Return the threads for requests, of which one is there."""
+        pool = PatientPool(max_workers=self.cfg.threads)
+        pool.submit(lambda: None).result()
+        return pool
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take in a client; where that is not possible now, all wait a moment. accept(2) names reasons."""
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as exc:
+            self._hold_back(exc)
+            return
+        self.nr_conns += 1
+        self.enqueue_req(TConn(self.cfg, sock, address, listener.getsockname()))
+
+    def _hold_back(self, error: OSError) -> None:
+        if time.monotonic() > self._accepts_at + HOLD_BACK_S:
+            log.error("no more connections can be taken now: %s; new ones wait", error.strerror)
+        self._accepts_at = time.monotonic() + HOLD_BACK_S
+        self.set_accept_enabled(False)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept clients from now on, or none."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_at)
+
     def enqueue_req(self, conn: TConn) -> None:
         """Receive a request; it gets a thread when that will not have to wait."""
+        try:
+            self._expect(conn)
+        except OSError as exc:
+            log.error("a connection was dropped: %s", exc.strerror)
+            self._give_up(conn)
+
+    def _expect(self, conn: TConn) -> None:
         if conn.parser is None:
             conn.parser = get_parser(self.cfg, conn.sock, conn.client)
             conn.parser.unreader = PacedUnreader(conn.sock)
         if _untaken_bytes(conn.sock) > UNTAKEN_BYTES:
             self._drop(conn)
             return
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= self.max_waiting:
             self._give_up(next(iter(self._waiting)))
         conn.sock.setblocking(False)
         self._waiting[conn] = time.monotonic() + HEAD_WITHIN_S
@@ -197,7 +248,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do what is to be done, and look at what is due soon enough."""
-        is_due_soon = self._waiting or self._lingering
+        is_due_soon = self._waiting or self._lingering or not self._accepting
         super().wait_for_and_dispatch_events(min(timeout, TICK_S) if is_due_soon else timeout)
 
     def _refuse(self, conn: TConn, status: int) -> None:
@@ -216,7 +267,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.setblocking(False)
         linger_s = LINGER_S if self.alive else LINGER_AT_END_S
         self._lingering[conn], self._lingered[conn] = time.monotonic() + linger_s, 0
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+        except OSError:
+            self._give_up(conn)
 
     def _discard(self, conn: TConn, sock: socket.socket) -> None:
         if conn not in self._lingering:
@@ -239,7 +293,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         """Wait for a connection no more."""
         for waited_for in (self._waiting, self._lingering, self._lingered):
             waited_for.pop(conn, None)
-        self.poller.unregister(conn.sock)
+        with suppress(KeyError):
+            self.poller.unregister(conn.sock)
 
     def _drop(self, conn: TConn) -> None:
         self.nr_conns -= 1

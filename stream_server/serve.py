@@ -24,6 +24,7 @@ from stream_server.accounts.accounts import Accounts, is_loopback
 from stream_server.accounts.marker import Marker, marker_for
 from stream_server.camera import Camera
 from stream_server.config import Config
+from stream_server.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.reception import PatientWorker, limit_waits
@@ -52,7 +53,28 @@ def serve(
     listener = _listen(config.server.host, config.server.port)
     marker = _marker(config, origin)
     _check_access(config, marker)
-    _Arbiter(_Application(config, origin, reading, listener, marker, verbose=verbose)).run()
+    share = _share_out(config)
+    _Arbiter(
+        _Application(config, origin, reading, listener, marker=marker, share=share, verbose=verbose)
+    ).run()
+
+
+def _share_out(config: Config) -> Share:
+    """Raise the limit of descriptors; say so where viewers do not fit below it. Raises ConfigError."""
+    server = config.server
+    lasting = server.max_websockets + config.api.max_requests
+    share = share_out(
+        server.max_viewers, len(config.cameras), LEAST_CONNECTIONS + server.threads + 2 * lasting
+    )
+    if share.viewers < server.max_viewers:
+        log.warning(
+            "server.max_viewers: got %d, but the process may open %d files (ulimit -n): %d may watch; raise "
+            "it (systemd: LimitNOFILE, Docker: --ulimit nofile)",
+            server.max_viewers,
+            share.limit,
+            share.viewers,
+        )
+    return share
 
 
 def _marker(config: Config, origin: Origin | None) -> Marker | None:
@@ -103,12 +125,14 @@ class _Application(BaseApplication):  # type: ignore[misc]
         origin: Origin | None,
         reading: Reading | None,
         listener: socket.socket,
-        marker: Marker | None,
         *,
+        marker: Marker | None,
+        share: Share,
         verbose: bool,
     ) -> None:
         self._config = config
         self._marker = marker
+        self._share = share
         self._origin = origin
         self._reading = reading
         self._address = listener.getsockname()[:2]
@@ -125,7 +149,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "workers": 1,
             "worker_class": _Worker,
             "threads": server.threads + server.max_websockets + pictures + uploads,
-            "worker_connections": server.max_viewers + 1000,
+            "worker_connections": self._share.connections,
             "timeout": 30,
             "graceful_timeout": STOP_WITHIN_S,
             "keepalive": 5,
@@ -144,6 +168,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Start the engine and return the application; called in the web worker."""
         engine = Engine(self._config, marker=self._marker)
+        engine.max_viewers = self._share.viewers
         engine.start()
         settings = LiveSettings(engine, self._origin, self._reading)
         _Worker.engine, _Worker.watch = engine, Watch(settings)

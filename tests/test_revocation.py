@@ -158,6 +158,35 @@ def test_one_who_reads_nothing_is_cut_off_too(server: Guarded) -> None:
         assert viewers() == 0
 
 
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Has a detector, and a camera that is sent its pictures."""
+    more = ("--set", "detector.workers=1", "--set", "cameras.phone.source=push:")
+    with Guarded(tmp_path_factory.mktemp("seeing"), *more) as server:
+        server.root = server.add_token("root")
+        assert wait_until(lambda: server.get("/api/v1/cameras").status == 401, 3)
+        yield server
+
+
+SOCKETS = [
+    "/api/v1/wall",
+    "/api/v1/cameras/demo/ws",
+    "/api/v1/detect/ws",
+    "/api/v1/cameras/phone/push",
+    "/detect",
+]
+
+
+def test_every_websocket_ends_soon_after_its_token_was_revoked(seeing: Guarded) -> None:
+    with closing(Store.open(seeing.database)) as store, ExitStack() as stack:
+        shown = {"X-Api-Token": store.add_token("gone", "admin")}
+        clients = [stack.enter_context(Client.connect(seeing.port, shown, path=path)) for path in SOCKETS]
+        assert [client.status for client in clients] == [101] * len(SOCKETS)
+        store.revoke_token("gone")
+        ends = [client.wait_for_close() for client in clients]
+    assert ends == [(1008, "what let you watch has ended")] * len(SOCKETS)
+
+
 def test_wall_ends_soon_after_its_token_was_revoked(server: Guarded) -> None:
     token = server.add_token("wall")
     with Client.connect(server.port, {"X-Api-Token": token}) as client:

@@ -21,7 +21,6 @@ from flask import Blueprint, Response, abort, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detector.errors import DetectorError
-from stream_server.accounts.grants import Lease
 from stream_server.config import explain_errors
 from stream_server.engine import Engine
 from stream_server.errors import StreamServerError
@@ -29,7 +28,7 @@ from stream_server.fanout import TICK_S
 from stream_server.image_analysis import AnalysisOptions, ImageAnalysis
 from stream_server.image_analyst import ImageAnalyst, PendingAnalysis, Upload
 from stream_server.web import websocket
-from stream_server.web.current import engine, lease
+from stream_server.web.current import engine
 from stream_server.web.uploads import OUR_PARAMETERS, decode_base64
 from stream_server.web.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
 
@@ -75,14 +74,14 @@ class FrameAnswer(BaseModel):
 @blueprint.get("/ws", websocket=True)
 def frames() -> Response:
     """Find objects in each frame that comes over a WebSocket."""
-    running, analyst, held = engine(), engine().image_analyst, lease()
+    running, analyst = engine(), engine().image_analyst
     if analyst is None:
         abort(503, "there is no detector: no camera detects, and api.models names none")
     query = _query()
     most = running.config.server.max_image_bytes * 4 // 3 + HEAD_BYTES
 
     def talk(opened: WebSocket) -> None:
-        with _Talk(running, analyst, opened, query, held) as begun:
+        with _Talk(running, analyst, opened, query) as begun:
             begun.run()
 
     return websocket.serve(talk, most)
@@ -123,15 +122,12 @@ class _Talk:
     at_detector: by id, those that were handed on. waiting: those that were not, with the newest alone.
     """
 
-    def __init__(
-        self, running: Engine, analyst: ImageAnalyst, opened: WebSocket, query: FramesQuery, lease: Lease
-    ) -> None:
+    def __init__(self, running: Engine, analyst: ImageAnalyst, opened: WebSocket, query: FramesQuery) -> None:
         self._engine = running
         self._analyst = analyst
         self._socket = opened
         self._newest_wins = query.newest
         self._options = AnalysisOptions.model_construct(**query.model_dump(exclude={"newest"}))
-        self._lease = lease
         self._bell = _Bell(opened.wake)
         self._next_id: FrameId | None = None
         self._count = 0
@@ -158,8 +154,6 @@ class _Talk:
                 self._take(message)
             self._answer_ready()
             self._hand_on()
-            if self._lease.is_over:
-                raise Refusal(REFUSED, "what let you ask has ended")
         raise Refusal(GOING_AWAY, "the server ends")
 
     def _take(self, message: str | bytes) -> None:

@@ -28,7 +28,7 @@ from stream_server.web import websocket
 from stream_server.web.current import engine, lease, pipeline
 from stream_server.web.eventstream import EventStream
 from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
-from stream_server.web.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
+from stream_server.web.websocket import GOING_AWAY, Refusal, WebSocket
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("live", __name__, url_prefix="/api/v1/cameras/<camera>")
@@ -58,11 +58,11 @@ class LiveQuery(DetectionsQuery):
 @blueprint.get("/ws", websocket=True)
 def detections(camera: str) -> Response:
     """Send what is found in each analysed frame, and the frame too if asked to, over a WebSocket."""
-    running, watched, held = engine(), _detecting(camera), lease()
+    running, watched = engine(), _detecting(camera)
     query = LiveQuery.model_validate(request.args.to_dict())
 
     def talk(opened: WebSocket) -> None:
-        _Talk(running, watched, opened, query, held).run()
+        _Talk(running, watched, opened, query).run()
 
     return websocket.serve(talk)
 
@@ -123,9 +123,7 @@ class _Follower:
 class _Talk:
     """One client's WebSocket and the camera it hears of; used by one thread."""
 
-    def __init__(
-        self, running: Engine, watched: Pipeline, opened: WebSocket, query: LiveQuery, lease: Lease
-    ) -> None:
+    def __init__(self, running: Engine, watched: Pipeline, opened: WebSocket, query: LiveQuery) -> None:
         self._engine = running
         self._watched = watched
         self._socket = opened
@@ -134,7 +132,6 @@ class _Talk:
         ours = watched.config.stream
         self._as_sent = query.width is None and query.quality is None
         self._variant = Variant(width=query.width, quality=query.quality or ours.quality).snapped()
-        self._lease = lease
 
     def run(self) -> None:
         """Send what is found until the client leaves or the server or the camera ends.
@@ -150,8 +147,6 @@ class _Talk:
                     self._send(analysis)
                 if has_ended and not self._engine.is_closing:
                     raise Refusal(GOING_AWAY, "the camera has ended")
-                if self._lease.is_over:
-                    raise Refusal(REFUSED, "what let you watch has ended")
         raise Refusal(GOING_AWAY, "the server ends")
 
     def _send(self, analysis: Analysis) -> None:

@@ -19,7 +19,6 @@ from flask import Blueprint, Response, abort, json, request
 from pydantic import BaseModel, ConfigDict, Field
 from wsproto.frame_protocol import CloseReason
 
-from stream_server.accounts.grants import Lease
 from stream_server.engine import Engine
 from stream_server.errors import ImageError, SenderThere
 from stream_server.fanout import TICK_S
@@ -64,11 +63,11 @@ def push(camera: str) -> Response:
 @blueprint.get("/push", websocket=True)
 def push_messages(camera: str) -> Response:
     """Take each binary message, a JPEG, as the camera's newest picture."""
-    running, held = engine(), lease()
+    running = engine()
     with _admitted(_inbox(camera), _query()) as sender:
 
         def talk(opened: WebSocket) -> None:
-            _Talk(running, opened, sender, held).run()
+            _Talk(running, opened, sender).run()
 
         return websocket.serve(talk, MAX_PICTURE_BYTES, only_own_pages=True)
 
@@ -167,11 +166,10 @@ def _answer(camera: str, tally: _Tally) -> Response:
 class _Talk:
     """One client's WebSocket, over which its pictures come; used by one thread."""
 
-    def __init__(self, running: Engine, opened: WebSocket, sender: Sender, lease: Lease) -> None:
+    def __init__(self, running: Engine, opened: WebSocket, sender: Sender) -> None:
         self._engine = running
         self._socket = opened
         self._sender = sender
-        self._lease = lease
         self._tally = _Tally(sender)
 
     def run(self) -> None:
@@ -189,8 +187,6 @@ class _Talk:
                 )
             if self._sender.has_ended:
                 raise Refusal(REFUSED, "another one took over, or the camera has ended")
-            if self._lease.is_over:
-                raise Refusal(REFUSED, "what let you send has ended")
         raise Refusal(GOING_AWAY, "the server ends")
 
     def _take(self, message: str | bytes) -> None:

@@ -25,7 +25,6 @@ from types import TracebackType
 from flask import Blueprint, Response, abort, json, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stream_server.accounts.grants import Lease
 from stream_server.clock import wall_clock
 from stream_server.config import explain_errors
 from stream_server.engine import Engine
@@ -35,7 +34,7 @@ from stream_server.frames import EncodedFrame
 from stream_server.rates import Throttle
 from stream_server.streams import Viewer
 from stream_server.web import websocket
-from stream_server.web.current import engine, lease
+from stream_server.web.current import engine
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.websocket import GOING_AWAY, REFUSED, TRY_LATER, Refusal, WebSocket
 
@@ -68,10 +67,10 @@ class WallMessage(BaseModel):
 @blueprint.get("/wall", websocket=True)
 def wall() -> Response:
     """Send the newest pictures of the cameras that the client asks for."""
-    running, address, held = engine(), request.remote_addr or "", lease()
+    running, address = engine(), request.remote_addr or ""
 
     def talk(opened: WebSocket) -> None:
-        with Wall(running, opened, address, held) as shown:
+        with Wall(running, opened, address) as shown:
             shown.run()
 
     return websocket.serve(talk)
@@ -126,16 +125,15 @@ class _Tile:
 class Wall:
     """One client's cameras and the WebSocket they are shown over; used by one thread."""
 
-    def __init__(self, running: Engine, opened: WebSocket, address: str, lease: Lease | None = None) -> None:
+    def __init__(self, running: Engine, opened: WebSocket, address: str) -> None:
         """Prepare; nothing is shown before the client says what.
 
-        address: the client's, for the limit of viewers per address. lease: what lets it watch; None: nothing
-        has to.
+        address: the client's, for the limit of viewers per address.
         """
         self._engine = running
         self._socket = opened
         self._address = address
-        self._lease = lease or Lease()
+        self._lease = opened.lease
         self._tiles: dict[int, _Tile] = {}
 
     def __enter__(self) -> Wall:
@@ -156,8 +154,6 @@ class Wall:
             for message in self._socket.receive(TICK_S):
                 self._take(message)
             self._show(time.monotonic())
-            if self._lease.is_over:
-                raise Refusal(REFUSED, "what let you watch has ended")
         raise Refusal(GOING_AWAY, "the server ends")
 
     def _take(self, text: str | bytes) -> None:

@@ -30,8 +30,9 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from stream_server.accounts.grants import Lease
 from stream_server.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
-from stream_server.web.current import engine
+from stream_server.web.current import engine, lease
 from stream_server.web.proxy import own_hosts
 from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
 
@@ -74,9 +75,17 @@ class WebSocket:
     """One open WebSocket; used by one thread, but for `wake`."""
 
     def __init__(
-        self, sock: socket.socket, protocol: WSConnection, max_message_bytes: int = MAX_MESSAGE_BYTES
+        self,
+        sock: socket.socket,
+        protocol: WSConnection,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        lease: Lease | None = None,
     ) -> None:
-        """Take over `sock`; protocol: with the peer's request taken in."""
+        """Take over `sock`; protocol: with the peer's request taken in.
+
+        lease: what lets the peer talk; once it is over, `receive` and `send` raise Refusal. Default: never.
+        """
+        self.lease = lease or Lease()
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -120,8 +129,15 @@ class WebSocket:
     def receive(self, timeout_s: float) -> list[str | bytes]:
         """Return the messages that came, after `timeout_s` at most or when woken; send what is unsent.
 
-        Raises WebSocketClosed.
+        Raises WebSocketClosed, Refusal.
         """
+        self._check_lease()
+        self._exchange(timeout_s)
+        messages, self._messages = self._messages, []
+        return messages
+
+    def _exchange(self, timeout_s: float) -> None:
+        """Read what came and write what is unsent, after `timeout_s` at most."""
         self._check_peer(time.monotonic())
         self._poll.modify(self._sock, select.POLLIN | (select.POLLOUT if self._unsent else 0))
         for fd, events in self._poll.poll(1000 * timeout_s):
@@ -131,14 +147,13 @@ class WebSocket:
             if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
                 self._read()
             self._write()
-        messages, self._messages = self._messages, []
-        return messages
 
     def send(self, message: str | bytes) -> None:
         """Send a text or binary message; look at `is_idle` first, nothing is thrown away here.
 
-        Raises WebSocketClosed.
+        Raises WebSocketClosed, Refusal.
         """
+        self._check_lease()
         self._put(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
 
     def close(self, code: CloseReason, reason: str = "") -> None:
@@ -148,9 +163,13 @@ class WebSocket:
         try:
             self._put(CloseConnection(code, short))
             while (left_s := until - time.monotonic()) > 0:
-                self.receive(left_s)
+                self._exchange(left_s)
         except (WebSocketClosed, Refusal, LocalProtocolError):
             pass
+
+    def _check_lease(self) -> None:
+        if self.lease.is_over:
+            raise Refusal(REFUSED, "what let you watch has ended")
 
     def _check_peer(self, now: float) -> None:
         if self._unsent and now - self._blocked_at > SEND_WITHIN_S:
@@ -238,6 +257,8 @@ def serve(
 ) -> Response:
     """Open a WebSocket for the current request and run `talk` over it, on this thread, until it returns.
 
+    It ends with what let the request in, whatever `talk` does.
+
     max_message_bytes: of the peer's messages; a longer one ends the talk. only_own_pages: not those of
     `server.embed_origins` either, which are there to watch.
 
@@ -245,8 +266,8 @@ def serve(
     501 where the HTTP server keeps its sockets to itself; raises LimitError beyond `server.max_websockets`.
     """
     check_origin(only_own_pages=only_own_pages)
-    protocol = _handshake()
-    with one_of_the_budget(), WebSocket(take_socket(), protocol, max_message_bytes) as opened:
+    protocol, held = _handshake(), lease()
+    with one_of_the_budget(), WebSocket(take_socket(), protocol, max_message_bytes, held) as opened:
         try:
             opened.accept()
             talk(opened)

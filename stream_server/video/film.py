@@ -33,6 +33,7 @@ from stream_server.video.footage import (
     Shot,
 )
 from stream_server.video.options import Options
+from stream_server.video.timeline import Timeline, may_jump
 
 SUFFIXES = {**FORMATS, ".3gp": "mov", ".mts": "mpegts", ".m2ts": "mpegts"}
 """FFmpeg's demuxer for each suffix."""
@@ -40,6 +41,10 @@ SUFFIXES = {**FORMATS, ".3gp": "mov", ".mts": "mpegts", ".m2ts": "mpegts"}
 _SAMPLE_PACKETS = 40
 _SAMPLE_BYTES = 64 * 2**20
 """Of the file, at most, in which the first packets of sound are looked for."""
+_KEY_FRAMES_EVERY_S = 20.0
+"""At least: frames this much before the wanted part are not needed for any of its."""
+_LEAST_BYTES_PER_S = 1000
+"""A video of fewer is one whose times jump ahead, and nobody knows how long it is."""
 _SOUND_LAG_S = 2.0
 """Sound may stand so much behind the frames it belongs to."""
 _OWN_METADATA = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
@@ -67,7 +72,8 @@ class Film(Footage):
             )
             sample = self._sample(streams)
             self.copied = tuple(Copied(stream, sample[stream.index]) for stream in streams)
-            self._packets = self._container.demux(self._video, *streams)
+            self._timeline = Timeline.of(self._container)
+            self._packets = self._timeline.read(self._container.demux(self._video, *streams))
             self._ready = self._first_frames()
         except BaseException as exc:
             self.close()
@@ -85,7 +91,8 @@ class Film(Footage):
         self._container.close()
 
     def _seek(self, container: InputContainer) -> None:
-        if self._begin_s:
+        # In MPEG-TS times may occur twice: there is no place to go to but the beginning.
+        if self._begin_s and not may_jump(container):
             container.seek(round((self._begin_s + self._zero_s) * av.time_base), backward=True)
 
     def _sample(self, streams: Sequence[CopiedStream]) -> dict[int, list[CopiedPacket]]:
@@ -103,7 +110,8 @@ class Film(Footage):
             for packet in map(_typed, container.demux()):
                 read_bytes += packet.size
                 index = packet.stream_index
-                if index in found and packet.size and self._belongs(packet):
+                is_near = may_jump(container) or self._belongs(packet)
+                if index in found and packet.size and is_near:
                     found[index].append(packet)  # type: ignore[arg-type]
                     if len(found[index]) == _SAMPLE_PACKETS:
                         waited_for.discard(index)
@@ -125,7 +133,10 @@ class Film(Footage):
         self._early: list[CopiedPacket] = []
         while (packet := self._next()) is not None:
             if not isinstance(packet.stream, VideoStream):
-                self._early.append(packet)
+                if self._belongs(packet):
+                    self._early.append(packet)
+            elif self._is_long_before(packet):
+                continue
             elif frames := self._wanted(self._decoder.decode(packet)):
                 return frames
         return self._wanted(self._decoder.flush())
@@ -159,6 +170,8 @@ class Film(Footage):
 
     def _expected(self) -> int | None:
         duration_s = (self._container.duration or 0) / av.time_base
+        if may_jump(self._container) and duration_s * _LEAST_BYTES_PER_S > self._container.size:
+            return None
         end_s = min(duration_s, math.inf if self._end_s is None else self._end_s)
         is_whole = not self._begin_s and self._end_s is None
         if is_whole and self._video.frames:
@@ -181,6 +194,9 @@ class Film(Footage):
             else:
                 yield from self._shots(self._decoder.decode(packet))
         yield from self._shots(self._decoder.flush())
+        if self._timeline.jumps:
+            times = "once" if self._timeline.jumps == 1 else f"{self._timeline.jumps} times"
+            self.notes.append(f"its clock jumps {times}; what follows is joined without a gap")
         if self._decoder.decode_errors:
             self.notes.append(f"{self._decoder.decode_errors} frames are damaged")
 
@@ -230,13 +246,19 @@ class Film(Footage):
             return False
         return float(packet.dts * packet.time_base) - self._zero_s > self._end_s + lag_s
 
+    def _is_long_before(self, packet: Packet[VideoStream]) -> bool:
+        """Whether no frame that is wanted can need this one."""
+        if not self._begin_s or packet.dts is None:
+            return False
+        return float(packet.dts * packet.time_base) - self._zero_s < self._begin_s - _KEY_FRAMES_EVERY_S
+
     def _ticks(self, seconds: Fraction) -> int:
         return round(seconds / self._time_base)
 
     def _next(self) -> Packet[VideoStream] | CopiedPacket | None:
         """Return the next packet, None at the end of what can be read."""
         try:
-            return next((_typed(packet) for packet in self._packets if packet.size), None)
+            return next(self._packets, None)
         except (av.FFmpegError, OSError) as exc:
             self.notes.append(f"cannot be read to its end: {exc.strerror or exc}")
             return None

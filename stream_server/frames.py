@@ -24,7 +24,7 @@ class Picture:
     decode: called at most once, from whichever thread first wants `image`; returns (H, W, 3) uint8 BGR and
         raises ImageError for a broken picture.
     jpeg: the bytes as the camera sent them, or None when it sent something else.
-    decode_grey: a cheaper way to the brightness alone, in any size of the same proportions; raises likewise.
+    decode_grey: a cheaper way to the brightness alone, in any size and proportions; raises likewise.
     """
 
     __slots__ = ("_decode", "_decode_grey", "_image", "_lock", "jpeg", "size_wh")

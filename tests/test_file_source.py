@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from detector.detections import BGRImage
 from stream_server.config import SourceConfig
+from stream_server.encode import encode_jpeg
 from stream_server.errors import SourceEnded, SourceError
 from stream_server.frames import Picture
 from stream_server.sources import open_source
 from stream_server.sources.file import FileSource
 from tests.cameras.videofile import number_of, turn_clockwise, write_numbered, write_video
+from tests.needs import need
 
 
 def file_source(path: Path, **settings: object) -> FileSource:
@@ -369,3 +374,79 @@ def test_codecs_off_the_list_are_refused(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "raw.avi", 2, codec="rawvideo")
     with pytest.raises(SourceError, match=r"codec rawvideo is not supported; expected H\.264"):
         file_source(path).open()
+
+
+# The shape of the picture.
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size_wh", "shown_wh"),
+    [
+        (Fraction(32, 27), (720, 480), (853, 480)),
+        (Fraction(8, 9), (720, 480), (720, 540)),
+        (Fraction(16, 15), (720, 576), (768, 576)),
+        (Fraction(1, 2), (704, 240), (704, 480)),
+        (Fraction(1), (640, 480), (640, 480)),
+        (Fraction(136, 135), (640, 480), (640, 480)),  # nobody sees that
+        (Fraction(9), (320, 240), (320, 240)),  # a mistake
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+def test_pictures_have_the_shape_that_players_show(
+    tmp_path: Path, suffix: str, aspect: Fraction, size_wh: tuple[int, int], shown_wh: tuple[int, int]
+) -> None:
+    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    image[: size_wh[1] // 2, : size_wh[0] // 2] = 255
+    with opened(write_video(tmp_path / f"a{suffix}", [image] * 2, aspect=aspect)) as source:
+        assert source.size_wh == shown_wh
+        picture = next_picture(source)
+    width, height = shown_wh
+    assert picture.size_wh == shown_wh == picture.image.shape[1::-1]
+    assert picture.image[: height // 2 - 8, : width // 2 - 8].min() > 230
+    assert picture.image[height // 2 + 8 :].max() < 30
+    assert picture.image[:, width // 2 + 8 :].max() < 30
+
+
+def test_containers_word_on_the_shape_goes_over_the_streams(tmp_path: Path) -> None:
+    plain, wide = write_numbered(tmp_path / "plain.mp4", 2, size_wh=(360, 240)), tmp_path / "wide.mp4"
+    command = [need("ffmpeg"), "-v", "error", "-i", str(plain), "-c", "copy", "-aspect", "16:9", str(wide)]
+    subprocess.run(command, check=True, timeout=30)
+    with opened(wide) as source:
+        assert next_picture(source).size_wh == (427, 240)
+
+
+def test_pixel_shape_and_turn_go_together(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [np.zeros((240, 360, 3), np.uint8)], aspect=Fraction(32, 27))
+    turn_clockwise(path, height=240)
+    with opened(path) as source:
+        assert next_picture(source).size_wh == (240, 427)
+
+
+@pytest.mark.parametrize("largest", [0, 1, 2])
+def test_largest_of_several_videos_is_shown(tmp_path: Path, largest: int) -> None:
+    path = tmp_path / "several.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(3)]
+        for number, stream in enumerate(streams):
+            stream.width, stream.height = (128, 96) if number == largest else (64, 48)
+            stream.pix_fmt = "yuv420p"
+        for number, stream in enumerate(streams):
+            image = np.full((stream.height, stream.width, 3), 60 + 60 * number, np.uint8)
+            for packet in (
+                *stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")),
+                *stream.encode(),
+            ):
+                container.mux(packet)
+    picture = play(path)[0]
+    assert picture.shape == (96, 128, 3)
+    assert abs(float(picture.mean()) - (60 + 60 * largest)) < 5
+
+
+def test_cover_picture_is_no_video_however_large(tmp_path: Path) -> None:
+    film, cover, out = write_numbered(tmp_path / "film.mp4", 3), tmp_path / "cover.jpg", tmp_path / "out.mp4"
+    cover.write_bytes(encode_jpeg(np.zeros((600, 800, 3), np.uint8), 80))
+    command = [need("ffmpeg"), "-v", "error", "-i", str(film), "-i", str(cover), "-map", "1", "-map", "0"]
+    subprocess.run(
+        [*command, "-c", "copy", "-disposition:v:0", "attached_pic", str(out)], check=True, timeout=30
+    )
+    assert [image.shape for image in play(out)] == [(48, 64, 3)] * 3

@@ -35,6 +35,7 @@ STREAMS = {
     "/jpeg": Stream(codec="mjpeg"),
     "/hd": Stream(width=1280, height=720),
     "/sound": Stream(codec="sound"),
+    "/wide": Stream(width=360, aspect="32/27"),
 }
 
 
@@ -101,6 +102,7 @@ BAR_COLOURS = [(1, 1, 1), (1, 1, 0), (1, 0, 1), (1, 0, 0), (0, 1, 1), (0, 1, 0),
         ("/hd", "tcp", "H.264 over RTSP/TCP", (1280, 720)),
         ("/h265", "tcp", "H.265 over RTSP/TCP", (320, 240)),
         ("/jpeg", "tcp", "MJPEG over RTSP/TCP", (320, 240)),
+        ("/wide", "tcp", "H.264 over RTSP/TCP", (427, 240)),
     ],
 )
 def test_pictures_come_as_the_camera_sends_them(

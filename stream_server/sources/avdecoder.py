@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TypeAlias
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -33,15 +35,27 @@ CODECS = {
 }
 """The decoders of FFmpeg that are used, by the names people know; the others are attack surface."""
 CODEC_WHITELIST = ",".join((*CODECS, "aac", "ac3", "mp2float", "mp3float", "opus", "vorbis", "flac"))
+_UNSEEN = Fraction(1, 100)
+_STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+MAX_ASPECT = 4
+"""Of a pixel, width by height or the other way; what says more is a mistake. 2 is common: half the lines."""
 _FRAME_THREADS_FROM_PIXELS = 1920 * 1088 + 1
 
 
 def find_video(container: InputContainer) -> VideoStream:
-    """Return the main video stream. Raises SourceError when there is none."""
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream):
+    """Return the main video stream: the largest one that can be decoded, no cover picture.
+
+    Raises SourceError when there is none.
+    """
+    films = [stream for stream in container.streams.video if not stream.disposition & _STILLS]
+    if not films:
         raise SourceError("it carries no video")
-    return stream
+    return max(films, key=_rank)
+
+
+def _rank(stream: VideoStream) -> tuple[bool, int]:
+    context = stream.codec_context
+    return (context.name in CODECS, context.width * context.height) if context else (False, 0)
 
 
 class PacketDecoder:
@@ -64,6 +78,10 @@ class PacketDecoder:
         self.codec = CODECS[name]
         self.decode_errors = 0
         self._codec = stream.codec_context
+        # A container's word goes over the stream's own, which may come later and change
+        # (av_guess_sample_aspect_ratio in libavformat/avformat.h).
+        said = stream.sample_aspect_ratio
+        self._container_aspect = said if said != self._codec.sample_aspect_ratio else None
         # Frame threads delay each picture by one frame a thread: only for those one core cannot keep up with.
         # Never slice threads: with them FFmpeg no longer notices that slices of an H.264 picture are missing.
         is_large = self._codec.width * self._codec.height >= _FRAME_THREADS_FROM_PIXELS
@@ -74,8 +92,14 @@ class PacketDecoder:
 
     @property
     def size_wh(self) -> tuple[int, int]:
-        """Width and height of the stream in pixels, (0, 0) while unknown."""
-        return self._codec.width, self._codec.height
+        """Width and height of the stream as it is shown, in square pixels; (0, 0) while unknown."""
+        return square_wh((self._codec.width, self._codec.height), self.aspect)
+
+    @property
+    def aspect(self) -> Fraction:
+        """Width of a pixel by its height, 1 where nothing or nonsense is said; of the frame decoded last."""
+        aspect = self._container_aspect or self._codec.sample_aspect_ratio or Fraction(1)
+        return aspect if Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT else Fraction(1)
 
     def decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """Return the frames that `packet` completes, usually one, but none of packets skipped before."""
@@ -143,6 +167,18 @@ class PacketDecoder:
     def _take_kept(self) -> list[VideoPacket]:
         kept, self._kept, self._kept_bytes = self._kept, [], 0
         return kept
+
+
+def square_wh(size_wh: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
+    """Return the size in square pixels of a picture of `size_wh` pixels of `aspect`.
+
+    Nothing is made smaller: wide pixels widen the picture, high ones heighten it, as browsers do. Less than
+    1 % of distortion, which nobody sees, is left alone: scaling takes longer than converting alone.
+    """
+    width, height = size_wh
+    if abs(aspect - 1) < _UNSEEN:
+        return size_wh
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
 
 
 def _names() -> list[str]:

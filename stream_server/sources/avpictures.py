@@ -51,18 +51,26 @@ class PictureMaker:
         self._lock = threading.Lock()  # guards _reformatter, which is not thread-safe
         self._reformatter = VideoReformatter()
 
-    def picture(self, frame: VideoFrame) -> Picture:
-        """Return `frame` as a picture, turned and mirrored the way it, or its container, says."""
-        orientation = orientation_of(frame)
-        size_wh = turned_wh((frame.width, frame.height), orientation)
-        decode_grey = (lambda: turn(_luma(frame), orientation)) if _has_luma_plane(frame) else None
-        return Picture(size_wh, lambda: turn(self._image(frame), orientation), decode_grey=decode_grey)
+    def picture(self, frame: VideoFrame, size_wh: tuple[int, int] | None = None) -> Picture:
+        """Return `frame` as a picture, turned and mirrored the way it, or its container, says.
 
-    def _image(self, frame: VideoFrame) -> BGRImage:
+        size_wh: before it is turned, in pixels; default: that of the frame.
+        """
+        orientation = orientation_of(frame)
+        before_wh = size_wh or (frame.width, frame.height)
+        return Picture(
+            turned_wh(before_wh, orientation),
+            lambda: turn(self._image(frame, before_wh), orientation),
+            # Of the frame's own size: who looks at brightness alone makes it smaller anyway.
+            decode_grey=(lambda: turn(_luma(frame), orientation)) if _has_luma_plane(frame) else None,
+        )
+
+    def _image(self, frame: VideoFrame, size_wh: tuple[int, int]) -> BGRImage:
         try:
             with self._lock:
                 converted = self._reformatter.reformat(
                     frame,
+                    *size_wh,
                     format="bgr24",
                     src_colorspace=matrix_of(frame),
                     src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG,

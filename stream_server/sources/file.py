@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceEnded, SourceError
 from stream_server.frames import Picture
-from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video
+from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video, square_wh
 from stream_server.sources.avpictures import PictureMaker
 from stream_server.sources.base import Source
 from stream_server.sources.opening import open_video_file
@@ -76,7 +76,7 @@ class FileSource(Source):
             return None
         self._pacer.check()
         self._due.popleft()
-        self._last = self._pictures.picture(frame) if frame and wanted else None
+        self._last = self._picture(frame) if frame and wanted else None
         return self._last
 
     def close(self) -> None:
@@ -88,6 +88,12 @@ class FileSource(Source):
     def interrupt(self) -> None:
         """End a wait for the next picture."""
         self._pacer.stop()
+
+    def _picture(self, frame: VideoFrame) -> Picture:
+        size_wh = (frame.width, frame.height)
+        return self._pictures.picture(
+            frame, square_wh(size_wh, self._video.decoder.aspect) if self._video else size_wh
+        )
 
     def _start(self) -> None:
         self.close()

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceError
 from stream_server.frames import Picture
-from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video
+from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video, square_wh
 from stream_server.sources.avpictures import PictureMaker
 from stream_server.sources.base import Source
 
@@ -70,7 +70,10 @@ class LiveSource(Source):
             return None
         frames = decoder.decode(packet)
         self._check_progress(bool(frames))
-        return self._pictures.picture(frames[-1]) if frames else None
+        if not frames:
+            return None
+        frame = frames[-1]
+        return self._pictures.picture(frame, square_wh((frame.width, frame.height), decoder.aspect))
 
     def close(self) -> None:
         """Disconnect."""

@@ -24,6 +24,7 @@ class Stream:
     """What the camera shows at one path.
 
     loss: share of the RTP packets that get lost on the way, also over TCP.
+    aspect: width of a pixel by its height.
     slices: several slices a picture, which GStreamer then cuts apart by repeating the parameter sets.
     """
 
@@ -37,6 +38,7 @@ class Stream:
     pattern: str = "smpte"
     loss: float = 0.0
     slices: bool = False
+    aspect: str = "1/1"
 
 
 class RTSPCamera:

@@ -28,7 +28,7 @@ ENCODERS = {
     "mjpeg": "jpegenc ! rtpjpegpay mtu={mtu}",
 }
 SOUND = "( audiotestsrc is-live=true ! alawenc ! rtppcmapay pt=8 name=pay0 )"
-CAPS = "video/x-raw,format=I420,width={width},height={height},framerate={fps}/1"
+CAPS = "video/x-raw,format=I420,width={width},height={height},framerate={fps}/1,pixel-aspect-ratio={aspect}"
 
 running: list[Any] = []
 
@@ -102,7 +102,9 @@ def resize(width: str, height: str) -> None:
         caps = media.get_element().get_by_name("caps")
         structure = caps.get_property("caps").to_string()
         fps = structure.split("framerate=(fraction)")[1].split("/")[0]
-        caps.set_property("caps", Gst.Caps.from_string(CAPS.format(width=width, height=height, fps=fps)))
+        caps.set_property(
+            "caps", Gst.Caps.from_string(CAPS.format(width=width, height=height, fps=fps, aspect="1/1"))
+        )
 
 
 def obey(server: Any, loop: Any) -> None:

@@ -27,6 +27,7 @@ from stream_server.config import Config
 from stream_server.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
+from stream_server.memory import share_arenas
 from stream_server.reception import PatientWorker, limit_waits
 from stream_server.settings.live import LiveSettings
 from stream_server.settings.origin import Origin, Reading
@@ -50,6 +51,7 @@ def serve(
     Raises ConfigError when the address cannot be listened on, or anybody could reach it who has no account;
     AccountsError when accounts cannot be read, or were lost.
     """
+    share_arenas()
     listener = _listen(config.server.host, config.server.port)
     marker = _marker(config, origin)
     _check_access(config, marker)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import cast
 
-SETTLE_WITHIN_S = 10.0
+SETTLE_WITHIN_S = 20.0
 """Real seconds in which threads have to come to rest."""
 
 

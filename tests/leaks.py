@@ -8,8 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE_S = 30.0
-"""How long to wait for what should come at once: a slow or busy machine may pass, what hangs may not."""
+from tests.patience import PATIENCE_S
 
 
 def open_descriptors(pid: int | None = None) -> int:

@@ -76,9 +76,9 @@ class Cable:
 
         thread = threading.Thread(target=make, name="far machine", daemon=True)
         thread.start()
-        thread.join(5)
+        thread.join(30)
         (sock,) = made
-        sock.settimeout(10)
+        sock.settimeout(30)
         return sock
 
 

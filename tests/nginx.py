@@ -50,7 +50,7 @@ class _Running:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
-        if not wait_until(lambda: _listens(self.port) or self.process.poll() is not None, 10):
+        if not wait_until(lambda: _listens(self.port) or self.process.poll() is not None):
             self.__exit__(None, None, None)
         assert self.process.poll() is None, self.process.communicate()[1]
         return self

@@ -47,14 +47,14 @@ class Relay:
 
     def __enter__(self) -> Relay:
         self._thread.start()
-        assert self._started.wait(5)
+        assert self._started.wait(30)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(5)
+        self._thread.join(30)
 
     def url(self, address: str) -> str:
         """Return the address, led through this relay."""
@@ -103,7 +103,7 @@ class Relay:
         done = threading.Event()
         self._loop.call_soon_threadsafe(function)
         self._loop.call_soon_threadsafe(done.set)
-        assert done.wait(5)
+        assert done.wait(30)
 
     # On the relay's thread.
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.leaks import PATIENCE_S, wait_until
+from tests.leaks import wait_until
+from tests.patience import PATIENCE_S
 from tests.processes import Family, parent_of
 
 COMMAND = (sys.executable, "-m", "stream_server")
@@ -125,7 +126,7 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self._family.kill()
-        self._reader.join(5)
+        self._reader.join(30)
         assert self.process.stderr
         self.process.stderr.close()
 
@@ -151,7 +152,7 @@ class Server:
             return list(self._lines)
 
     def wait_for_line(
-        self, pattern: str | re.Pattern[str], timeout_s: float = 10, since: int = 0
+        self, pattern: str | re.Pattern[str], timeout_s: float = PATIENCE_S, since: int = 0
     ) -> re.Match[str]:
         """Return the match of the first log line, from line `since` on, in which `pattern` is found."""
 
@@ -198,7 +199,7 @@ class Server:
         headers: Mapping[str, str] | None = None,
         *,
         method: str = "GET",
-        timeout_s: float = 10,
+        timeout_s: float = 20,
     ) -> Answer:
         """Return the answer to one request on a connection of its own; fail when it does not end in time."""
         return get(self.port, path, headers, method=method, timeout_s=timeout_s)
@@ -213,12 +214,12 @@ class Server:
         """How many watch, over all cameras."""
         return sum(camera["viewers"] for camera in self.get("/api/v1/cameras").json["cameras"])
 
-    def has_viewers(self, count: int, within_s: float = 10) -> bool:
+    def has_viewers(self, count: int, within_s: float = PATIENCE_S) -> bool:
         """Return whether so many watch, looked at for `within_s`."""
         return wait_until(lambda: self.viewers == count, within_s)
 
     def wait_for_camera(
-        self, fact: Callable[[dict[str, Any]], bool], timeout_s: float, name: str = "demo"
+        self, fact: Callable[[dict[str, Any]], bool], timeout_s: float = PATIENCE_S, name: str = "demo"
     ) -> dict[str, Any]:
         """Return what the API says about a camera once `fact` of it is true; fail when it stays untrue."""
         info: dict[str, Any] = {}
@@ -237,7 +238,7 @@ def get(
     headers: Mapping[str, str] | None = None,
     *,
     method: str = "GET",
-    timeout_s: float = 10,
+    timeout_s: float = 20,
     source: str = "127.0.0.1",
 ) -> Answer:
     """Return what answers at `port` to one request; fail when it does not end in time.

@@ -23,6 +23,7 @@ from stream_server.web.access import NEEDS, Need
 from stream_server.web.app import create_app
 from stream_server.web.credentials import COOKIE
 from tests.leaks import wait_until
+from tests.patience import cheaply
 
 PASSWORD = "correct horse"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -76,7 +77,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     with closing(Store.open(f"sqlite:///{folder}/accounts.db")) as store, Engine(config) as engine:
         people = People(create_app(engine), store)
         engine.accounts.refresh()
-        assert wait_until(lambda: all(p.camera.is_online for p in engine.pipelines.values()), 10)
+        assert wait_until(lambda: all(p.camera.is_online for p in engine.pipelines.values()))
         yield people
 
 
@@ -484,7 +485,7 @@ def test_this_machine_gets_in_as_long_as_there_is_nobody(open_client: FlaskClien
     assert "Log out" not in open_client.get("/").text
     with closing(Store.open(f"sqlite:///{tmp_path}/accounts.db")) as store:
         store.add_token("one")
-    assert wait_until(lambda: open_client.get(API).status_code == 401, 3)
+    assert wait_until(lambda: open_client.get(API).status_code == 401)
 
 
 @pytest.mark.parametrize(
@@ -522,7 +523,7 @@ def test_nobody_gets_in_while_the_database_cannot_be_read(tmp_path: Path) -> Non
     with Engine(_config(tmp_path)) as engine, create_app(engine).test_client() as client:
         (tmp_path / "accounts.db").write_text("broken")
         assert client.get(API, headers={"X-Api-Token": known}).status_code == 200
-        assert wait_until(lambda: client.get(API, headers={"X-Api-Token": "sst_other"}).status_code == 503, 3)
+        assert wait_until(lambda: client.get(API, headers={"X-Api-Token": "sst_other"}).status_code == 503)
         assert client.get(API).status_code == 401
 
 
@@ -548,16 +549,13 @@ def test_answers_say_what_pages_may_use(people: People, client: FlaskClient, pat
         assert "Strict-Transport-Security" not in answer.headers
 
 
-def test_asking_who_asks_is_quick(people: People, client: FlaskClient) -> None:
-    """Less than a millisecond for a token (its hash is looked up in memory) and for a known password."""
+def test_asking_who_asks_is_cheap(people: People, client: FlaskClient) -> None:
+    """For a token (its hash is looked up in memory) and for a known password."""
     for headers in (people.bearer("root"), basic("anna", PASSWORD)):
         client.get("/api/v1/status", headers=headers)
         with people.app.test_request_context("/api/v1/status", headers=headers):
             from stream_server.web.access import check_access
 
-            seconds = []
-            for _ in range(200):
-                began = time.perf_counter()
-                assert check_access() is None
-                seconds.append(time.perf_counter() - began)
-        assert sorted(seconds)[100] < 0.001
+            with cheaply(0.2):
+                for _ in range(200):
+                    assert check_access() is None

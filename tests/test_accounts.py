@@ -34,11 +34,12 @@ from stream_server.cli import command
 from stream_server.config import Config
 from stream_server.errors import AccountsError, ConfigError
 from tests.leaks import wait_until
+from tests.patience import cheaply
 
 PASSWORD = "correct horse"
 QUICK = "scrypt:1024:8:1"
 """What hashes passwords in tests that are about something else."""
-ENDS_WITHIN_S = 5.0
+ENDS_WITHIN_S = 20.0
 
 
 @pytest.fixture
@@ -236,9 +237,9 @@ def test_token_grants_what_it_was_made_for(accounts: Accounts, store: Store) -> 
 
 def test_token_of_a_moment_ago_is_known_and_a_revoked_one_is_not(accounts: Accounts, store: Store) -> None:
     token = store.add_token("one")
-    assert wait_until(lambda: accounts.by_token(token) is not None, 1)
+    assert wait_until(lambda: accounts.by_token(token) is not None)
     store.revoke_token("one")
-    assert wait_until(lambda: accounts.by_token(token) is None, 2)
+    assert wait_until(lambda: accounts.by_token(token) is None)
     with pytest.raises(AccountsError, match="there is no token 'one'"):
         store.revoke_token("one")
     assert store.add_token("one") != token  # the name is free again
@@ -246,8 +247,8 @@ def test_token_of_a_moment_ago_is_known_and_a_revoked_one_is_not(accounts: Accou
 
 def test_token_expires(accounts: Accounts, store: Store) -> None:
     token = store.add_token("one", expires_at=time.time() + 0.3)
-    assert wait_until(lambda: accounts.by_token(token) is not None, 0.3)
-    assert wait_until(lambda: accounts.by_token(token) is None, 1)
+    assert wait_until(lambda: accounts.by_token(token) is not None)
+    assert wait_until(lambda: accounts.by_token(token) is None)
     assert accounts.are_none
     assert accounts.access == "accounts"  # the end of a token lets nobody in
 
@@ -318,7 +319,7 @@ def test_when_a_token_was_used_is_written_down(accounts: Accounts, store: Store)
     accounts.refresh()
     assert store.tokens()[0].used_at is None
     accounts.by_token(token)
-    assert wait_until(lambda: store.tokens()[0].used_at is not None, 3)
+    assert wait_until(lambda: store.tokens()[0].used_at is not None)
     assert store.tokens()[0].used_at == pytest.approx(time.time(), abs=5)
     assert accounts.by_token(token)
 
@@ -500,17 +501,16 @@ def test_many_who_know_the_password_come_in_at_once(accounts: Accounts, store: S
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert len(found) == 12
     assert all(found)
 
 
 def test_a_book_as_password_costs_nothing(accounts: Accounts, store: Store) -> None:
     store.add_user("anna", PASSWORD)
-    began = time.process_time()
-    for _ in range(10):
-        assert accounts.by_password("anna", "x" * 2000, "10.0.0.1") is None
-    assert time.process_time() - began < 0.1
+    with cheaply(0.1):
+        for _ in range(10):
+            assert accounts.by_password("anna", "x" * 2000, "10.0.0.1") is None
 
 
 # The command line.

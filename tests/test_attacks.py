@@ -24,12 +24,14 @@ from stream_server.engine import Engine
 from stream_server.web.access import NEEDS, Need
 from stream_server.web.app import create_app
 from tests.leaks import resident_bytes, wait_until
+from tests.patience import slowness
 from tests.posts import post, post_json
 from tests.server import SMALL_DEMO, Server, get
 from tests.websockets import Client
 
 PHONE = "cameras.phone={source: 'push:', on_demand: true, detect: {enabled: false}}"
-WITHIN_S = 1.0
+CPU_S = 1.0
+"""That an evil request may cost the worker, on a machine of 2024."""
 MORE_BYTES = 150 * 2**20
 DETECT = "/api/v1/detect"
 
@@ -222,8 +224,8 @@ def test_evil_body_is_refused_quickly(
         answer = post(attacked.port, DETECT, body, {**attacked.key, **headers})
         assert answer.status in statuses, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
-    assert _cpu_s(attacked.server.web_worker) - before < 1.0
-    assert attacked.server.get("/healthz").seconds < WITHIN_S
+    assert _cpu_s(attacked.server.web_worker) - before < CPU_S * slowness()
+    assert attacked.server.get("/healthz").status == 200
 
 
 def _cpu_s(pid: int) -> float:
@@ -334,6 +336,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_cost_nothing_on_any_way_in(attacked: Attacked, name: str) -> None:
     bomb, worker = BOMBS[name], attacked.server.web_worker
+    before = _cpu_s(worker)
     text = base64.b64encode(bomb).decode()
     pids, held = attacked.server.family(), sum(map(resident_bytes, attacked.server.family()))
     vision = {"requests": [{"image": {"content": text}, "features": [{"type": "OBJECT_LOCALIZATION"}]}]}
@@ -351,8 +354,8 @@ def test_bombs_cost_nothing_on_any_way_in(attacked: Attacked, name: str) -> None
     ]
     for answer in answers:
         assert answer.status in (200, 400, 413, 415, 422), answer.text
-        assert answer.seconds < WITHIN_S
         assert b"root:" not in answer.body
+    assert _cpu_s(worker) - before < 5 * CPU_S * slowness()
     assert {answer.status for answer in answers[:3]} <= {400, 413, 415, 422}
     assert sum(map(resident_bytes, attacked.server.family())) - held < MORE_BYTES
     assert attacked.server.family() == pids

@@ -138,9 +138,9 @@ def test_lost_camera_says_why(page: Page, server: Server) -> None:
 
 def test_leaving_a_page_frees_its_viewer(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/cameras/demo")
-    server.wait_for_camera(lambda info: info["viewers"] == 1, 5)
+    server.wait_for_camera(lambda info: info["viewers"] == 1)
     page.goto("about:blank")
-    server.wait_for_camera(lambda info: info["viewers"] == 0, 3)
+    server.wait_for_camera(lambda info: info["viewers"] == 0)
 
 
 def test_returning_by_the_back_button_shows_the_picture_again(page: Page, server: Server) -> None:

@@ -304,7 +304,7 @@ def test_page_goes_on_after_the_server_was_killed(troubled: Page, server: Server
     with page.expect_websocket():
         os.kill(server.web_worker, signal.SIGKILL)
     row.locator("td", has_text=re.compile(r"^#[12]$")).wait_for()  # numbers begin anew
-    assert server.wait_for_camera(lambda info: info["viewers"] == 1, 15)
+    assert server.wait_for_camera(lambda info: info["viewers"] == 1)
     assert _wait(page, lambda: _draws(page, CAT))
 
 

@@ -16,7 +16,7 @@ from stream_server.sources.base import Source
 from tests.clocks import FakeClock
 from tests.sources import ScriptedSource, StuckSource, plain, raw_picture
 
-WITHIN_S = 5.0
+WITHIN_S = 20.0
 CONFIG = SourceConfig(source="demo:")
 REFUSED = SourceError("connection refused")
 WRONG_PASSWORD = AuthenticationFailed("401")

@@ -16,6 +16,7 @@ from stream_server.config import SourceConfig
 from stream_server.errors import SourceError
 from stream_server.sources import open_source
 from stream_server.sources.demo import DemoScene, DemoSource
+from tests.patience import soon
 
 
 @contextmanager
@@ -62,11 +63,10 @@ def test_the_scene_moves() -> None:
 
 def test_frames_come_at_the_rate_asked_for() -> None:
     with opened(fps=50, width=64, height=36) as source:
-        started = time.monotonic()
-        pictures = [source.read() for _ in range(26)]
-        elapsed_s = time.monotonic() - started
-    assert all(pictures)
-    assert 0.49 < elapsed_s < 1.0
+        shown_at = [time.monotonic() for _ in range(26) if source.read()]
+    assert len(shown_at) == 26
+    assert shown_at[-1] - shown_at[0] > 0.47
+    assert np.median(np.diff(shown_at)) < 2 / 50
 
 
 def test_nothing_is_drawn_while_nobody_looks() -> None:
@@ -79,10 +79,8 @@ def test_interrupt_ends_a_wait() -> None:
         source.read()
         timer = threading.Timer(0.05, source.interrupt)
         timer.start()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^interrupted$"):
+        with soon(), pytest.raises(SourceError, match=r"^interrupted$"):
             source.read()
-        assert time.monotonic() - started < 1
         timer.join()
 
 

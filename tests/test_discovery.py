@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from ipaddress import IPv4Address, IPv4Interface
@@ -24,6 +23,7 @@ from stream_server.errors import AuthenticationFailed, LimitError, OptionError, 
 from stream_server.source_url import parse_source
 from stream_server.sources.webcams import WebcamInfo
 from tests.cameras.onvif import OnvifCamera
+from tests.patience import cheaply
 from tools import camera_addresses
 
 HERE = IPv4Interface("127.1.0.1/16")
@@ -113,7 +113,7 @@ def test_a_second_search_is_refused_while_one_runs() -> None:
     first = threading.Thread(target=run)
     first.start()
     try:
-        assert has_begun.wait(10)
+        assert has_begun.wait(30)
         with pytest.raises(LimitError, match="is running"):
             search.run()
         with pytest.raises(LimitError, match="is running"):
@@ -226,10 +226,8 @@ def test_a_camera_that_does_not_answer_is_waited_for_no_longer_than_others(
 
 
 def test_entities_cost_no_time() -> None:
-    started = time.monotonic()
-    with pytest.raises(NotSoap, match="document type"):
+    with cheaply(0.1), pytest.raises(NotSoap, match="document type"):
         parse(BOMB)
-    assert time.monotonic() - started < 0.1
 
 
 def test_a_name_is_short_and_harmless(search: Search) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
 PICTURE, DRAWN = "stream-camera img", "stream-camera canvas"
-GONE_WITHIN_S = 3.0
+GONE_WITHIN_S = 20.0
 HIDE = """
 (hidden) => {
   Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
@@ -51,7 +51,7 @@ def _site(folder: Path) -> Iterator[str]:
         thread.start()
         yield f"http://localhost:{site.server_port}"
         site.shutdown()
-        thread.join(5)
+        thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_hidden_tab_is_no_viewer_and_comes_back(page: Page, server: Server) -> N
     page.goto(server.url)
     assert server.has_viewers(9)
     page.evaluate(HIDE, True)
-    assert server.has_viewers(0, GONE_WITHIN_S)
+    assert server.has_viewers(0)
     page.evaluate(HIDE, False)
     assert server.has_viewers(9)
     assert page.evaluate(MOVES, '[data-camera="cam9"] canvas') > 100
@@ -117,7 +117,7 @@ def test_page_that_is_left_has_no_viewers_and_comes_back(page: Page, server: Ser
     page.goto(server.url)
     assert server.has_viewers(9)
     page.goto("about:blank")
-    assert server.has_viewers(0, GONE_WITHIN_S)
+    assert server.has_viewers(0)
     page.go_back()
     assert server.has_viewers(9)
 
@@ -170,7 +170,7 @@ def test_removed_player_lets_go_of_its_stream(page: Page, server: Server) -> Non
     page.goto(f"{server.url}/embed/cam1")
     assert server.has_viewers(1)
     page.evaluate("window.player = document.querySelector('stream-camera'); player.remove()")
-    assert server.has_viewers(0, GONE_WITHIN_S)
+    assert server.has_viewers(0)
     page.evaluate("document.body.append(window.player)")
     assert page.evaluate(MOVES, PICTURE) > 100
 
@@ -178,9 +178,9 @@ def test_removed_player_lets_go_of_its_stream(page: Page, server: Server) -> Non
 def test_changed_wish_takes_effect(page: Page, server: Server) -> None:
     asked = requests(page)
     page.goto(f"{server.url}/embed/cam1?width=160")
-    assert wait_until(lambda: shown_width(page) == 160, 10)
+    assert wait_until(lambda: shown_width(page) == 160)
     page.evaluate("document.querySelector('stream-camera').setAttribute('width', 'full')")
-    assert wait_until(lambda: shown_width(page) == 320, 10)
+    assert wait_until(lambda: shown_width(page) == 320)
     assert server.has_viewers(1)
     assert len(asked) == 2
 
@@ -202,7 +202,7 @@ def test_picture_moves_again_after_the_server_was_killed(troubled: Page) -> None
         assert troubled.evaluate(MOVES, PICTURE) > 100
         os.kill(server.web_worker, signal.SIGKILL)
         server.wait_for_line("Watch at", since=1)
-        assert server.wait_for_camera(lambda info: info["viewers"] == 1, 15)
+        assert server.wait_for_camera(lambda info: info["viewers"] == 1)
         assert troubled.evaluate(MOVES, PICTURE) > 100
 
 

@@ -16,8 +16,9 @@ from stream_server.frames import EncodedFrame
 from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Stream, Streams, Variant
 from tests.leaks import wait_until
+from tests.patience import PATIENCE_S, soon
 
-WITHIN_S = 5.0
+WITHIN_S = 20.0
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 VARIANT = Variant()
 
@@ -114,9 +115,8 @@ def test_the_first_part_is_soon_sent_again(fanout: Fanout, streams: Streams) -> 
     with watcher.sock:
         only(streams).publish(frame(1))
         watcher.skip_head()
-        began = time.monotonic()
-        assert [watcher.read_part(), watcher.read_part()] == [1, 1]
-        assert time.monotonic() - began < 1.5
+        with soon():
+            assert [watcher.read_part(), watcher.read_part()] == [1, 1]
 
 
 def test_the_last_picture_is_soon_sent_again_to_who_wants_that(fanout: Fanout, streams: Streams) -> None:
@@ -126,10 +126,9 @@ def test_the_last_picture_is_soon_sent_again_to_who_wants_that(fanout: Fanout, s
         for watcher in (asks, asks_not):
             watcher.skip_head()
             assert [watcher.read_part(), watcher.read_part()] == [1, 1]
-        began = time.monotonic()
-        only(streams).publish(frame(2))
-        assert [asks.read_part(), asks.read_part()] == [2, 2]
-        assert time.monotonic() - began < 1.5
+        with soon():
+            only(streams).publish(frame(2))
+            assert [asks.read_part(), asks.read_part()] == [2, 2]
         assert asks_not.read_part() == 2
         asks_not.sock.settimeout(0.5)
         with pytest.raises(TimeoutError):
@@ -168,7 +167,7 @@ def test_a_viewer_of_few_frames_sees_repeats_that_put_nothing_off(
         only(streams).publish(frame(1))
         shown = [watcher.read_part()]
         only(streams).publish(frame(2))
-        while len(set(shown)) < 2 and time.monotonic() - began < 3:
+        while len(set(shown)) < 2 and time.monotonic() - began < PATIENCE_S:
             shown.append(watcher.read_part())
     assert set(shown) == {1, 2}
     assert len(shown) > 4
@@ -204,7 +203,7 @@ def test_a_viewer_that_leaves_is_forgotten_at_once(fanout: Fanout, streams: Stre
     watcher = Watcher(fanout, streams)
     assert streams.viewers == 1
     watcher.sock.close()
-    assert wait_until(lambda: streams.viewers == 0, 1.0)
+    assert wait_until(lambda: streams.viewers == 0)
 
 
 def test_what_a_viewer_sends_after_its_request_means_nothing(fanout: Fanout, streams: Streams) -> None:

@@ -25,6 +25,8 @@ from stream_server.sources import open_source
 from stream_server.sources.file import FileSource
 from tests.cameras.videofile import number_of, turn_clockwise, write_numbered, write_video
 from tests.needs import need
+from tests.patience import soon
+from tests.sources import plain
 
 
 def file_source(path: Path, **settings: object) -> FileSource:
@@ -43,7 +45,7 @@ def opened(path: Path, **settings: object) -> Iterator[FileSource]:
         source.close()
 
 
-def next_picture(source: FileSource, *, wanted: bool = True, limit_s: float = 5) -> Picture:
+def next_picture(source: FileSource, *, wanted: bool = True, limit_s: float = 20) -> Picture:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if picture := source.read(wanted):
@@ -178,17 +180,14 @@ def test_phone_videos_come_upright(tmp_path: Path) -> None:
 
 def test_realtime_plays_at_the_files_own_pace(tmp_path: Path) -> None:
     with opened(write_numbered(tmp_path / "a.mp4", 26, fps=50), at_end="stop") as source:
-        started = time.monotonic()
-        for _ in range(26):
-            next_picture(source)
-        elapsed_s = time.monotonic() - started
-    assert 0.48 < elapsed_s < 1.0
+        shown_at = [time.monotonic() for _ in range(26) if next_picture(source)]
+    assert shown_at[-1] - shown_at[0] > 0.46
+    assert np.median(np.diff(shown_at)) < 2 / 50
 
 
 def test_without_realtime_it_plays_as_fast_as_it_can(tmp_path: Path) -> None:
-    started = time.monotonic()
-    assert len(play(write_numbered(tmp_path / "a.mp4", 20, fps=1))) == 20
-    assert time.monotonic() - started < 3
+    with soon():
+        assert len(play(write_video(tmp_path / "a.mp4", [plain(90)] * 60, fps=1))) == 60
 
 
 def test_loop_has_no_seam(tmp_path: Path) -> None:
@@ -196,8 +195,9 @@ def test_loop_has_no_seam(tmp_path: Path) -> None:
         shown = [(number_of(next_picture(source).image), time.monotonic()) for _ in range(25)]
     assert [number for number, _ in shown] == [n % 10 for n in range(25)]
     gaps = [after[1] - before[1] for before, after in itertools.pairwise(shown)]
-    assert max(gaps) < 0.2
-    assert 0.9 < sum(gaps) / (24 * 0.04) < 1.2
+    assert sum(gaps) > 0.9 * 24 * 0.04
+    seams = [gaps[number] for number in (9, 19)]
+    assert min(seams) < 4 * max(np.median(gaps), 0.04)
 
 
 def test_hold_shows_the_last_picture_again_and_again(tmp_path: Path) -> None:
@@ -267,10 +267,8 @@ def test_interrupt_ends_a_wait(tmp_path: Path) -> None:
         next_picture(source)
         timer = threading.Timer(0.05, source.interrupt)
         timer.start()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^interrupted$"):
+        with soon(), pytest.raises(SourceError, match=r"^interrupted$"):
             source.read()
-        assert time.monotonic() - started < 0.5
         timer.join()
 
 

@@ -20,7 +20,7 @@ PLAIN_IMAGE = """
 }
 """
 ASKED_FOR = "() => performance.getEntriesByType('resource').map(({name}) => name).join()"
-GONE_WITHIN_S = 3.0
+GONE_WITHIN_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_picture_moves_and_its_viewer_goes_with_the_page(
     assert tab.evaluate(MOVES, picture) > 100
     assert server.has_viewers(1)
     tab.goto("about:blank")
-    assert server.has_viewers(0, GONE_WITHIN_S)
+    assert server.has_viewers(0)
 
 
 def test_nine_cameras_all_move_and_their_viewers_go_with_the_page(tab: Tab, server: Server) -> None:
@@ -74,4 +74,4 @@ def test_nine_cameras_all_move_and_their_viewers_go_with_the_page(tab: Tab, serv
     assert server.has_viewers(9)
     assert "stream.mjpg" not in tab.evaluate(ASKED_FOR), "they come over one WebSocket"
     tab.goto("about:blank")
-    assert server.has_viewers(0, GONE_WITHIN_S)
+    assert server.has_viewers(0)

@@ -45,8 +45,8 @@ def test_models_that_run_on_the_cpu_need_none(devices: Path) -> None:
 def test_each_worker_sees_a_gpu_of_its_own() -> None:
     pool = DetectorPool("good", workers=3, loader="tests.fakes:load_scripted", devices=("4", "7"))
     with pool:
-        assert wait_until(lambda: pool.idle_workers == 3, 20)
-        pool.submit(scripted_image(1)).result(5)
+        assert wait_until(lambda: pool.idle_workers == 3)
+        pool.submit(scripted_image(1)).result(30)
         environments = [
             Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0") for worker in pool.status().workers
         ]

@@ -67,7 +67,7 @@ def test_late_step_does_not_make_the_next_ones_come_at_once() -> None:
 def test_history_of_a_camera_is_told_and_goes_on() -> None:
     with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
         path = "/api/v1/cameras/demo/history"
-        assert wait_until(lambda: len(server.get(path).json["samples"]) >= 2, 10)
+        assert wait_until(lambda: len(server.get(path).json["samples"]) >= 2)
         told = server.get(path).json
         assert (told["camera"], told["step_s"], told["kept_s"]) == ("demo", STEP_S, KEPT_S)
         first, second = told["samples"][:2]

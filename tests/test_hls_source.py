@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from stream_server.config import SourceConfig
@@ -20,6 +21,7 @@ from stream_server.sources import open_source
 from stream_server.sources.hls import HLSSource
 from tests.cameras.videofile import number_of, numbered_image, write_numbered
 from tests.nginx import NginxFiles
+from tests.patience import soon
 from tests.webserver import KeptOpen, WebServer
 
 FRAMES, FPS, GOP = 24, 24, 6
@@ -173,11 +175,11 @@ def test_every_picture_is_shown_at_its_time(recording: dict[str, bytes]) -> None
     with Server(recording) as server, opened(server.url()) as source:
         assert source.description == "H.264 over HLS"
         assert source.size_wh == (64, 48)
-        started = time.monotonic()
-        numbers = [number_of(next_picture(source).image) for _ in range(FRAMES)]
-        elapsed_s = time.monotonic() - started
-    assert numbers == list(range(FRAMES))
-    assert 0.9 < elapsed_s / ((FRAMES - 1) / FPS) < 1.5
+        shown = [(number_of(next_picture(source).image), time.monotonic()) for _ in range(FRAMES)]
+    assert [number for number, _ in shown] == list(range(FRAMES))
+    gaps = np.diff([shown_at for _, shown_at in shown])
+    assert gaps.sum() > 0.9 * (FRAMES - 1) / FPS
+    assert np.median(gaps) < 2 / FPS
 
 
 @pytest.mark.parametrize("chunk_bytes", [0, 1000])
@@ -213,10 +215,11 @@ def test_a_live_playlist_is_followed(segments: dict[str, bytes]) -> None:
         opened(server.url(), read_timeout_s=2) as source,
     ):
         numbers = [number_of(next_picture(source).image) for _ in range(FRAMES)]
-        stalled = time.monotonic()
-        with pytest.raises(SourceError, match=r"^no new segment for 2 s$"):  # the playlist is still served
+        with (
+            soon(at_least_s=1.5),
+            pytest.raises(SourceError, match=r"^no new segment for 2 s$"),  # the playlist is still served
+        ):
             next_picture(source)
-        assert 1.9 < time.monotonic() - stalled < 4
     assert numbers == list(range(FRAMES))
 
 
@@ -278,10 +281,8 @@ def test_a_missing_playlist_and_a_closed_port_are_named() -> None:
 
 @pytest.mark.parametrize("silent", ["/live.m3u8", "/live0.ts"])
 def test_a_server_that_does_not_answer_is_given_up_in_time(segments: dict[str, bytes], silent: str) -> None:
-    with Server({**segments, silent: lambda: None}) as server:
-        started = time.monotonic()
+    with Server({**segments, silent: lambda: None}) as server, soon(at_least_s=0.9):
         assert refusal(server.url(), connect_timeout_s=1).reason == "no answer within 1 s"
-        assert 0.9 < time.monotonic() - started < 3
 
 
 def test_interrupt_ends_a_wait_for_a_segment(segments: dict[str, bytes]) -> None:
@@ -291,10 +292,8 @@ def test_interrupt_ends_a_wait_for_a_segment(segments: dict[str, bytes]) -> None
     ):
         timer = threading.Timer(1.0, source.interrupt)
         timer.start()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^interrupted$"):
+        with soon(), pytest.raises(SourceError, match=r"^interrupted$"):
             read_on(source)
-        assert time.monotonic() - started < 2
         timer.join()
 
 

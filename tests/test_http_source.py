@@ -19,6 +19,7 @@ from stream_server.frames import Picture
 from stream_server.sources.http import HttpSource
 from stream_server.sources.http_client import CameraClient, _reach
 from tests.cameras.http import HTTPCamera, colour_of, numbered_jpeg
+from tests.patience import PATIENCE_S, soon
 from tests.webserver import KeptOpen, WebServer
 
 CERTIFICATE = Path(__file__).parent / "cameras" / "camera.pem"
@@ -129,10 +130,8 @@ def test_a_camera_without_validators_is_compared_by_its_pictures() -> None:
 def test_snapshots_are_asked_for_at_the_configured_rate() -> None:
     with HTTPCamera("snapshot") as camera, opened(camera.url, fps=20) as source:
         source.read()
-        began = time.monotonic()
-        for _ in range(6):
-            source.read()
-        assert 0.25 <= time.monotonic() - began < 0.6
+        asked_at = [time.monotonic() for _ in range(10) if source.read() or True]
+    assert 0.045 < np.median(np.diff(asked_at)) < 0.1
 
 
 def test_a_snapshot_camera_may_end_a_kept_connection() -> None:
@@ -606,18 +605,15 @@ def test_a_camera_that_gives_no_picture_is_given_up_in_time(
     make_camera: Callable[[], HTTPCamera], reason: str
 ) -> None:
     with make_camera() as camera:
-        began = time.monotonic()
-        error = refusal(camera.url, connect_timeout_s=1, verify_tls=False)
-        assert time.monotonic() - began < 1.5
+        with soon():
+            error = refusal(camera.url, connect_timeout_s=1, verify_tls=False)
         assert error.reason == reason
         assert camera.wait_until(lambda: camera.open_connections == 0)
 
 
 def test_an_address_where_nothing_is_is_given_up_in_time() -> None:
-    with full_port() as port:
-        began = time.monotonic()
+    with full_port() as port, soon():
         assert refusal(f"http://127.0.0.1:{port}/", connect_timeout_s=1).reason == NO_ANSWER
-        assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("mode", ["mjpeg", "snapshot"])
@@ -625,27 +621,23 @@ def test_a_camera_that_freezes_is_told_after_the_read_timeout(mode: str) -> None
     with HTTPCamera(mode) as camera, opened(camera.url, read_timeout_s=1, fps=50) as source:  # type: ignore[arg-type]
         source.read()
         camera.freeze()
-        began = time.monotonic()
-        with pytest.raises(SourceError, match="no picture for 1 s"):
+        with soon(at_least_s=0.9), pytest.raises(SourceError, match="no picture for 1 s"):
             read_for_ever(source)
-        assert 0.9 < time.monotonic() - began < 1.8
 
 
 def test_a_cut_connection_is_told_at_once() -> None:
-    with HTTPCamera() as camera, opened(camera.url) as source:
+    with HTTPCamera() as camera, opened(camera.url, read_timeout_s=60) as source:
         source.read()
         camera.drop()
-        began = time.monotonic()
-        with pytest.raises(SourceError, match=r"\w"):
+        with soon(), pytest.raises(SourceError, match=r"\w"):
             read_for_ever(source)
-        assert time.monotonic() - began < 1
 
 
 # Ending it.
 
 
-def interrupted(source: HttpSource, wait: Callable[[], object], has_begun: Callable[[], bool]) -> float:
-    """Return how long `wait`, run in a thread, went on after `interrupt`."""
+def ends_by_interrupt(source: HttpSource, wait: Callable[[], object], has_begun: Callable[[], bool]) -> bool:
+    """Return whether `wait`, run in a thread, ends with an error at `interrupt`."""
     failed: list[Exception] = []
 
     def run() -> None:
@@ -657,32 +649,29 @@ def interrupted(source: HttpSource, wait: Callable[[], object], has_begun: Calla
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert has_begun()
-    began = time.monotonic()
     source.interrupt()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert failed
-    return time.monotonic() - began
+    thread.join(PATIENCE_S)
+    return not thread.is_alive() and bool(failed)
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_interrupt_ends_open(tls: bool) -> None:
     with HTTPCamera(silent=True, tls=tls_server() if tls else None) as camera:
-        source = HttpSource(SourceConfig(source=camera.url, verify_tls=False))
+        source = HttpSource(SourceConfig(source=camera.url, verify_tls=False, connect_timeout_s=120))
         has_asked = lambda: camera.wait_until(lambda: bool(camera.requests))  # noqa: E731
-        assert interrupted(source, source.open, has_asked) < 1
+        assert ends_by_interrupt(source, source.open, has_asked)
         source.close()
 
 
 def test_interrupt_ends_connecting() -> None:
     with full_port() as port:
-        source = HttpSource(SourceConfig(source=f"http://127.0.0.1:{port}/"))
+        source = HttpSource(SourceConfig(source=f"http://127.0.0.1:{port}/", connect_timeout_s=120))
         is_connecting = lambda: _eventually(lambda: source._client._wire._socket is not None)  # noqa: E731
-        assert interrupted(source, source.open, is_connecting) < 1
+        assert ends_by_interrupt(source, source.open, is_connecting)
         source.close()
 
 
-def _eventually(is_true: Callable[[], bool], timeout_s: float = 5) -> bool:
+def _eventually(is_true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
     deadline = time.monotonic() + timeout_s
     while not is_true() and time.monotonic() < deadline:
         threading.Event().wait(0.01)
@@ -693,17 +682,17 @@ def _eventually(is_true: Callable[[], bool], timeout_s: float = 5) -> bool:
 def test_interrupt_ends_read(tls: bool) -> None:
     with (
         HTTPCamera(tls=tls_server() if tls else None) as camera,
-        opened(camera.url, verify_tls=False) as source,
+        opened(camera.url, verify_tls=False, read_timeout_s=60) as source,
     ):
         source.read()
         camera.freeze()
-        assert interrupted(source, partial(read_for_ever, source), lambda: True) < 1
+        assert ends_by_interrupt(source, partial(read_for_ever, source), lambda: True)
 
 
 def test_interrupt_ends_the_wait_between_snapshots() -> None:
     with HTTPCamera("snapshot") as camera, opened(camera.url, fps=0.1) as source:
         source.read()
-        assert interrupted(source, source.read, lambda: True) < 1
+        assert ends_by_interrupt(source, source.read, lambda: True)
 
 
 def test_an_interrupt_that_comes_early_is_not_forgotten() -> None:
@@ -735,7 +724,7 @@ def test_twenty_cameras_that_never_answer_leave_nothing_open() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
         assert camera.connections == 20
         assert camera.wait_until(lambda: camera.open_connections == 0)
 

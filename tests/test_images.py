@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import struct
-import time
 import zlib
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from stream_server.exif import read_orientation
 from stream_server.headers import read_header
 from stream_server.images import ImageLimits, decode_image
 from stream_server.orientation import turn
+from tests.patience import cheaply
 
 PICTURES = Path(__file__).parent / "data" / "pictures"
 """60x40: red and green above blue and nearly white; `turned` say by EXIF that they lie on their side."""
@@ -195,10 +195,9 @@ def test_more_bytes_than_allowed_are_refused_before_anything_is_read() -> None:
     ],
 )
 def test_bombs_are_refused_by_their_header(bomb: bytes) -> None:
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    with pytest.raises(ImageTooLarge, match="at most 40000000"):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with cheaply(0.1), pytest.raises(ImageTooLarge, match="at most 40000000"):
         decode_image(bomb)
-    assert time.perf_counter() - started < 0.1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10 * 1024
 
 
@@ -210,10 +209,8 @@ def test_bombs_are_refused_by_their_header(bomb: bytes) -> None:
     ],
 )
 def test_endless_empty_parts_cost_no_time(data: bytes) -> None:
-    started = time.perf_counter()
-    with pytest.raises(ImageError):
+    with cheaply(0.5), pytest.raises(ImageError):
         read_header(data) and decode_image(data)
-    assert time.perf_counter() - started < 0.5
 
 
 def test_large_picture_with_alpha_needs_little_more_memory_than_itself() -> None:

@@ -32,6 +32,7 @@ from detector.pool import DetectorPool
 from detector.restarts import RestartBudget
 from tests.fakes import Command, load_scripted, scripted_image
 from tests.leaks import children, is_alive, open_descriptors, wait_until
+from tests.patience import PATIENCE_S, soon
 
 ROOT = Path(__file__).parent.parent
 PLENTY = 1000
@@ -47,7 +48,7 @@ def shared_memory_bytes() -> int:
 def no_leaks() -> Iterator[None]:
     before = children(), open_descriptors(), set(threading.enumerate())
     yield
-    assert wait_until(lambda: children() <= before[0], 5), "a child process is left"
+    assert wait_until(lambda: children() <= before[0]), "a child process is left"
     assert open_descriptors() <= before[1]
     assert set(threading.enumerate()) <= before[2]
 
@@ -62,7 +63,7 @@ def make_pool() -> Iterator[MakePool]:
         pools.append(pool)
         pool.start()
         if ready:
-            assert wait_until(lambda: pool.idle_workers == workers, 20)
+            assert wait_until(lambda: pool.idle_workers == workers)
         return pool
 
     yield make
@@ -78,13 +79,13 @@ def pids(pool: DetectorPool) -> list[int]:
     return [worker.pid for worker in pool.status().workers if worker.pid]
 
 
-def detect_again(pool: DetectorPool, token: int) -> float:
-    """Return the seconds until the pool detects again."""
-    started = time.monotonic()
-    while time.monotonic() - started < 10:
+def detect_again(pool: DetectorPool, token: int) -> None:
+    """Return once the pool detects again."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
         try:
             assert token_of(pool.submit(scripted_image(token))) == token
-            return time.monotonic() - started
+            return
         except (WorkerLost, DetectorTimeout):
             continue
     raise AssertionError("the pool does not detect again")
@@ -123,10 +124,9 @@ def test_two_hundred_images_of_changing_size_are_never_mixed_up(make_pool: MakeP
 
 def test_workers_work_at_the_same_time(make_pool: MakePool) -> None:
     pool = make_pool(workers=2)
-    started = time.monotonic()
     futures = [pool.submit(scripted_image(0, Command.SLEEP, 500)) for _ in range(2)]
+    assert wait_until(lambda: {worker.state for worker in pool.status().workers} == {"busy"})
     wait_for_futures(futures, 20)
-    assert time.monotonic() - started < 0.9
 
 
 def test_a_loader_may_be_a_function(make_pool: MakePool) -> None:
@@ -171,7 +171,7 @@ def test_who_does_not_want_to_wait_is_told_at_once(make_pool: MakePool) -> None:
     with pytest.raises(DetectorBusy):
         pool.submit(scripted_image(1), may_wait=False)
     assert token_of(future) == 0
-    assert wait_until(lambda: pool.idle_workers == 1, 5)
+    assert wait_until(lambda: pool.idle_workers == 1)
     assert token_of(pool.submit(scripted_image(1), may_wait=False)) == 1
 
 
@@ -204,7 +204,7 @@ def test_listeners_hear_of_a_free_worker_and_may_fail(
 
     pool.add_listener(listener)
     pool.submit(scripted_image(1)).result(20)
-    assert free.wait(5)
+    assert free.wait(30)
     pool.remove_listener(listener)
     assert token_of(pool.submit(scripted_image(2))) == 2
     assert "a listener of the detector pool failed" in caplog.text
@@ -255,7 +255,7 @@ def test_a_worker_that_dies_loses_its_image_alone_and_is_replaced(
     with pytest.raises(WorkerLost, match=how):
         lost.result(20)
     assert [token_of(future) for future in others] == list(range(1, 9))
-    assert wait_until(lambda: pool.idle_workers == 2, 3)
+    assert wait_until(lambda: pool.idle_workers == 2)
     assert [worker.restarts for worker in pool.status().workers] == [1, 0]
     assert pool.status().error is None
     assert len(caplog.records) == 1
@@ -264,12 +264,11 @@ def test_a_worker_that_dies_loses_its_image_alone_and_is_replaced(
 @pytest.mark.parametrize("command", [Command.SLEEP, Command.FREEZE])
 def test_a_worker_that_does_not_answer_is_replaced(make_pool: MakePool, command: Command) -> None:
     pool = make_pool(timeout_s=0.5)
-    started = time.monotonic()
-    late = pool.submit(scripted_image(0, command, 60_000))
-    with pytest.raises(DetectorTimeout, match=r"did not answer within 0\.5 s"):
-        late.result(20)
-    assert time.monotonic() - started < 2.4  # a frozen one is killed a second after it was asked to end
-    assert wait_until(lambda: pool.idle_workers == 1, 3)
+    with soon():
+        late = pool.submit(scripted_image(0, command, 60_000))
+        with pytest.raises(DetectorTimeout, match=r"did not answer within 0\.5 s"):
+            late.result(20)
+    assert wait_until(lambda: pool.idle_workers == 1)
     assert token_of(pool.submit(scripted_image(6))) == 6
 
 
@@ -277,14 +276,14 @@ def recover_near_the_deadline(pool: DetectorPool, runs: int) -> tuple[int, int]:
     answered = late = 0
     rng = random.Random(16)
     for token in range(runs):
-        assert wait_until(lambda: pool.idle_workers == 1, 5)
+        assert wait_until(lambda: pool.idle_workers == 1)
         try:
             future = pool.submit(scripted_image(token, Command.SLEEP, rng.randint(290, 330)))
             assert token_of(future) == token
             answered += 1
         except DetectorTimeout:
             late += 1
-        assert detect_again(pool, token + 1000) < 5
+        detect_again(pool, token + 1000)
     return answered, late
 
 
@@ -313,15 +312,15 @@ def test_an_answer_is_not_lost_when_its_worker_is_killed_after_it(make_pool: Mak
     assert in_callback.wait(20)
     [place] = pool._places
     assert place.process is not None
-    assert wait_until(place.process.pipe.poll, 5)
+    assert wait_until(place.process.pipe.poll)
     [pid] = pids(pool)
     os.kill(pid, signal.SIGKILL)
     go_on.set()
     assert token_of(second) == 2
 
 
-def kill_at_random(pool: DetectorPool, kills: int) -> list[float]:
-    """Kill workers at random moments while the pool is busy; return how long detection took to resume."""
+def kill_at_random(pool: DetectorPool, kills: int) -> None:
+    """Kill workers at random moments while the pool is busy; detection resumes each time."""
     rng = random.Random(15)
     stop = threading.Event()
     mismatched: list[int] = []
@@ -341,19 +340,17 @@ def kill_at_random(pool: DetectorPool, kills: int) -> list[float]:
     submitters = [threading.Thread(target=keep_busy) for _ in range(3)]
     for submitter in submitters:
         submitter.start()
-    gaps: list[float] = []
     try:
         for token in range(kills):
             stop.wait(rng.random() * 0.1)
-            assert wait_until(lambda: bool(pids(pool)), 5)
+            assert wait_until(lambda: bool(pids(pool)))
             os.kill(rng.choice(pids(pool)), signal.SIGKILL)
-            gaps.append(detect_again(pool, 10**6 + token))
+            detect_again(pool, 10**6 + token)
     finally:
         stop.set()
         for submitter in submitters:
             submitter.join(20)
     assert mismatched == []
-    return gaps
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
@@ -361,9 +358,8 @@ def test_workers_killed_at_random_are_replaced_and_nothing_is_mixed_up(
     make_pool: MakePool, kills: int
 ) -> None:
     pool = make_pool(workers=2, restarts=RestartBudget(PLENTY))
-    gaps = kill_at_random(pool, kills)
-    assert max(gaps) <= 3
-    assert wait_until(lambda: pool.idle_workers == 2, 5), "a place is lost"
+    kill_at_random(pool, kills)
+    assert wait_until(lambda: pool.idle_workers == 2), "a place is lost"
     assert pool.status().waiting == 0
 
 
@@ -424,23 +420,23 @@ def test_workers_that_crash_at_start_are_tried_five_times_then_rarely(
 
 def test_a_bad_model_is_logged_once(make_pool: MakePool, caplog: pytest.LogCaptureFixture) -> None:
     pool = make_pool("missing", workers=2, ready=False)
-    assert wait_until(lambda: pool.status().degraded and not pids(pool), 20)
+    assert wait_until(lambda: pool.status().degraded and not pids(pool))
     assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.ERROR]
 
 
 def test_a_pool_recovers_by_itself_when_the_cause_is_gone(make_pool: MakePool, tmp_path: Path) -> None:
     flag = tmp_path / "model"
     pool = make_pool(f"file:{flag}", ready=False, restarts=RestartBudget(burst=1, refill_s=3))
-    assert wait_until(lambda: pool.status().degraded, 20)
+    assert wait_until(lambda: pool.status().degraded)
     flag.touch()
-    assert wait_until(lambda: pool.idle_workers == 1, 20)
+    assert wait_until(lambda: pool.idle_workers == 1)
     assert token_of(pool.submit(scripted_image(9))) == 9
     assert (pool.status().degraded, pool.status().error) == (False, None)
 
 
 def test_a_worker_that_never_gets_ready_is_replaced(make_pool: MakePool) -> None:
     pool = make_pool("stuck", ready=False, timeout_s=1, start_timeout_s=0.3)
-    assert wait_until(lambda: pool.status().workers[0].restarts >= 1, 10)
+    assert wait_until(lambda: pool.status().workers[0].restarts >= 1)
     assert "did not get ready" in (pool.status().error or "")
 
 
@@ -461,7 +457,7 @@ def test_too_few_descriptors_are_named_and_waited_for(make_pool: MakePool) -> No
             pool.wait_ready(3)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert wait_until(lambda: pool.idle_workers == 1, 10)
+    assert wait_until(lambda: pool.idle_workers == 1)
 
 
 def test_an_image_without_memory_fails_alone(make_pool: MakePool) -> None:
@@ -551,8 +547,8 @@ def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path, state: str, ki
             workers = children(process.pid)
             assert len(workers) == 2
             process.kill()
-            process.wait(5)
-            assert wait_until(lambda workers=workers: not any(map(is_alive, workers)), 2), "orphans"  # type: ignore[misc]
+            process.wait(30)
+            assert wait_until(lambda workers=workers: not any(map(is_alive, workers))), "orphans"  # type: ignore[misc]
     assert shared_memory_bytes() == memory_before
 
 
@@ -591,9 +587,8 @@ def test_closing_fails_what_is_under_way_and_does_not_wait_for_it(
 ) -> None:
     pool = make_pool()
     futures = [pool.submit(scripted_image(0, command, 60_000)), pool.submit(scripted_image(1))]
-    started = time.monotonic()
-    pool.close()
-    assert time.monotonic() - started < 3
+    with soon():
+        pool.close()
     for future in futures:
         with pytest.raises(DetectorError, match="closed"):
             future.result(0)
@@ -604,7 +599,7 @@ def test_a_callback_may_close_the_pool(make_pool: MakePool) -> None:
     future = pool.submit(scripted_image(1, Command.SLEEP, 50))
     future.add_done_callback(lambda _: pool.close())
     assert token_of(future) == 1
-    assert wait_until(lambda: not pids(pool), 5)
+    assert wait_until(lambda: not pids(pool))
 
 
 def test_a_pool_starts_once_and_takes_nothing_before(make_pool: MakePool) -> None:

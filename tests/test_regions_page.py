@@ -173,7 +173,7 @@ def _is_sound(points: Polygon) -> bool:
 
 
 def test_region_drawn_with_the_mouse_is_written_and_in_effect(page: Page, site: Site) -> None:
-    site.server.wait_for_camera(lambda info: info["objects"], 20, "front")
+    site.server.wait_for_camera(lambda info: info["objects"], 30, "front")
     _open(page, site)
     page.get_by_text("Nothing is drawn: objects count everywhere.").wait_for()
     _draw(page, ((0.9, 0.02), (0.98, 0.02), (0.94, 0.08)))
@@ -181,7 +181,7 @@ def test_region_drawn_with_the_mouse_is_written_and_in_effect(page: Page, site: 
     _save(page)
     _assert_written(site, "inside", ((0.9, 0.02), (0.98, 0.02), (0.94, 0.08)))
     assert 'source: "demo:"  # to try things out' in site.config.read_text()
-    site.server.wait_for_camera(lambda info: info["detection_fps"] and not info["objects"], 20, "front")
+    site.server.wait_for_camera(lambda info: info["detection_fps"] and not info["objects"], 30, "front")
     page.reload()
     page.get_by_role("button", name="Region 1 3 points").wait_for()
     assert page.get_by_role("button", name="Save").is_disabled()

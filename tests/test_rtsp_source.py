@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -18,9 +19,9 @@ from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.frames import Picture
 from stream_server.sources import open_source
-from stream_server.sources.live import SLICE_S
 from stream_server.sources.rtsp import RTSPSource
 from tests.cameras.rtsp import RTSPCamera, Stream
+from tests.patience import soon
 
 USERNAME = "ad min"
 CERTIFICATE = Path(__file__).parent / "cameras" / "camera.pem"
@@ -68,7 +69,7 @@ def opened(url: str, **settings: object) -> Iterator[RTSPSource]:
         source.close()
 
 
-def next_picture(source: RTSPSource, limit_s: float = 10) -> Picture:
+def next_picture(source: RTSPSource, limit_s: float = 20) -> Picture:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if picture := source.read():
@@ -116,12 +117,15 @@ def test_pictures_come_as_the_camera_sends_them(
     assert all(is_test_card(picture) for picture in pictures)
 
 
-def test_the_first_picture_comes_within_a_second(camera: RTSPCamera) -> None:
+def test_the_first_picture_comes_sooner_than_ffmpegs_defaults_let_it(camera: RTSPCamera) -> None:
     with opened(camera.url()):  # the camera itself takes a while to start
-        started = time.monotonic()
+        began = time.monotonic()
         with opened(camera.url()) as source:
             next_picture(source)
-        assert time.monotonic() - started < 1
+        opened_at = time.monotonic()
+        with av.open(camera.url(), options={"rtsp_transport": "tcp"}) as plain:
+            next(plain.decode(video=0))
+        assert opened_at - began < 0.7 * (time.monotonic() - opened_at)
 
 
 def test_no_picture_waits_in_the_decoder() -> None:
@@ -212,10 +216,9 @@ def test_a_closed_port_and_an_unknown_name_are_told_apart() -> None:
 def test_a_camera_that_only_accepts_is_given_up_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=f"^127.0.0.1:{port}: no answer within 1 s$"):
-            rtsp_source(f"rtsp://127.0.0.1:{port}/x", connect_timeout_s=1).open()
-        assert 0.9 < time.monotonic() - started < 2
+        source = rtsp_source(f"rtsp://127.0.0.1:{port}/x", connect_timeout_s=1)
+        with soon(at_least_s=0.9), pytest.raises(SourceError, match=f":{port}: no answer within 1 s$"):
+            source.open()
 
 
 def test_what_speaks_something_else_is_no_rtsp_server() -> None:
@@ -232,7 +235,7 @@ def test_what_speaks_something_else_is_no_rtsp_server() -> None:
         port = listener.getsockname()[1]
         with pytest.raises(SourceError, match=f"^127.0.0.1:{port}: does not speak RTSP"):
             rtsp_source(f"rtsp://127.0.0.1:{port}/x").open()
-        server.join(5)
+        server.join(30)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -243,10 +246,8 @@ def test_a_frozen_camera_is_lost_after_the_read_timeout(transport: str) -> None:
     ):
         next_picture(source)
         camera.freeze()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^no data for 1 s$"):
+        with soon(at_least_s=0.9), pytest.raises(SourceError, match=r"^no data for 1 s$"):
             read_on(source)
-        assert 0.9 < time.monotonic() - started < 2.5
         camera.thaw()
 
 
@@ -269,10 +270,8 @@ def test_a_dropped_session_is_an_error_at_once() -> None:
     with RTSPCamera() as camera, opened(camera.url()) as source:
         next_picture(source)
         camera.drop()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^the camera ended the stream$"):
+        with soon(), pytest.raises(SourceError, match=r"^the camera ended the stream$"):
             read_on(source)
-        assert time.monotonic() - started < 2
 
 
 def test_interrupt_ends_a_read_of_a_silent_camera() -> None:
@@ -281,10 +280,8 @@ def test_interrupt_ends_a_read_of_a_silent_camera() -> None:
         camera.freeze()
         timer = threading.Timer(0.2, source.interrupt)
         timer.start()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^interrupted$"):
+        with soon(), pytest.raises(SourceError, match=r"^interrupted$"):
             read_on(source)
-        assert time.monotonic() - started < SLICE_S + 0.5
         timer.join()
         camera.thaw()
 
@@ -294,12 +291,11 @@ def test_every_picture_has_the_size_it_was_sent_with() -> None:
         assert next_picture(source).size_wh == (320, 240)
         for size_wh in ((640, 480), (1280, 720), (320, 240)):
             camera.resize(*size_wh)
-            started = time.monotonic()
-            picture = next_picture(source)
-            while picture.size_wh != size_wh:
-                assert is_test_card(picture)
+            with soon():
                 picture = next_picture(source)
-            assert time.monotonic() - started < 2
+                while picture.size_wh != size_wh:
+                    assert is_test_card(picture)
+                    picture = next_picture(source)
             assert picture.image.shape == (size_wh[1], size_wh[0], 3)
             assert is_test_card(picture)
 

@@ -64,7 +64,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     file = tmp_path_factory.mktemp("settings") / "config.yaml"
     file.write_text(CONFIG)
     with Server("--config", str(file)) as server:
-        server.wait_for_camera(lambda info: info["state"] == "online", 10, "front")
+        server.wait_for_camera(lambda info: info["state"] == "online", 30, "front")
         yield Site(server, file)
 
 
@@ -83,7 +83,7 @@ def site(running: Site) -> Site:
             and not settings["error"]
         )
 
-    assert wait_until(is_as_before, 10)
+    assert wait_until(is_as_before)
     return running
 
 

@@ -31,7 +31,7 @@ cameras:
   back: {{{SMALL}, fps: 5, detect: {{enabled: false}}}}
 """
 RELOADS = 100
-WITHIN_S = 10.0
+WITHIN_S = 20.0
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def server() -> Iterator[Server]:
         "--set", "cameras.gate.source=rtsp://anna:Gartentor-99@127.0.0.1:9/live",
         "--set", "detector.workers=1", "--set", "server.trusted_proxies=[127.0.0.1]",
     ) as server:  # fmt: skip
-        server.wait_for_camera(lambda info: info["state"] == "offline", 10, "gate")
+        server.wait_for_camera(lambda info: info["state"] == "offline", 30, "gate")
         server.wait_for_camera(lambda info: bool(info["objects"]), 30)
         yield server
 

@@ -11,7 +11,7 @@ import pytest
 from stream_server.frames import EncodedFrame
 from stream_server.streams import Stream, Streams, Variant
 
-WITHIN_S = 5.0
+WITHIN_S = 20.0
 LIVE, SMALL = Variant(), Variant(width=320)
 
 

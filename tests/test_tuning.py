@@ -24,6 +24,7 @@ from stream_server.engine import Engine
 from stream_server.streams import Variant
 from tests.fakes import ScriptedDetector, load_scripted, scripted_image
 from tests.leaks import wait_until
+from tests.patience import soon
 
 SMALL = find_model("centernet-mobilenetv3-320")
 RATES = {Layout(4, 1): 40.0, Layout(2, 2): 33.0, Layout(1, 4): 25.0, Layout(2, 1): 20.0, Layout(1, 2): 12.0}
@@ -213,10 +214,8 @@ def test_measuring_waits_for_the_last_worker(tmp_path: Path) -> None:
 
 
 def test_measurement_that_is_not_wanted_ends_soon() -> None:
-    started = time.monotonic()
-    with pytest.raises(DetectorError, match="was cancelled"):
+    with soon(), pytest.raises(DetectorError, match="was cancelled"):
         measure(SMALL, Layout(1, 1), sample_images((320, 180)), 60, lambda: True)
-    assert time.monotonic() - started < 10
 
 
 def test_pool_starts_what_its_planner_says() -> None:
@@ -236,13 +235,12 @@ def test_pool_that_is_closed_while_it_plans_ends_at_once() -> None:
 
     pool = DetectorPool("scripted", workers=plan, loader=load_scripted)
     pool.start()
-    assert planning.wait(5)
+    assert planning.wait(30)
     waiting = pool.submit(scripted_image(1))
-    started = time.monotonic()
-    pool.close()
-    assert time.monotonic() - started < 2
+    with soon():
+        pool.close()
     with pytest.raises(DetectorError, match="the detector pool is closed"):
-        waiting.result(5)
+        waiting.result(30)
 
 
 def test_pool_whose_planner_fails_says_so() -> None:
@@ -268,10 +266,10 @@ def test_first_picture_does_not_wait_for_the_measurement(monkeypatch: pytest.Mon
     camera = {"source": "demo:", "width": 320, "height": 180}
     config = Config.parse({"cameras": {"demo": camera}, "detector": {"model": SMALL.name}})
     with Engine(config) as engine:
-        assert asked.wait(5)
+        assert asked.wait(30)
         with engine.watch("demo", Variant(), 30) as viewer:
             shown = viewer.stream.frames
-            assert wait_until(lambda: shown.item is not None and not shown.item.is_message, 5)
+            assert wait_until(lambda: shown.item is not None and not shown.item.is_message)
             assert engine.readiness() == (False, ["detector: the model is being loaded"])
             go_on.set()
             assert engine.pool is not None

@@ -63,15 +63,15 @@ def test_what_has_ended_long_ago_is_deleted_when_the_server_starts(shelf: Shelf,
     old, new = shelf.add(31 * DAY_S, state), shelf.add(29 * DAY_S, state)
     with closing(_jobs(shelf.folder)) as jobs:
         jobs.start()
-        assert wait_until(lambda: [job.id for job in jobs.jobs()] == [new], 10)
-        assert wait_until(lambda: not jobs.folder.of(old).exists(), 10)
+        assert wait_until(lambda: [job.id for job in jobs.jobs()] == [new])
+        assert wait_until(lambda: not jobs.folder.of(old).exists())
 
 
 def test_upload_is_kept_for_a_day_from_its_last_byte(shelf: Shelf) -> None:
     given_up, slow = shelf.add(3 * DAY_S), shelf.add(3 * DAY_S, byte_age_s=3600)
     with closing(_jobs(shelf.folder)) as jobs:
         jobs.start()
-        assert wait_until(lambda: not jobs.folder.of(given_up).exists(), 10)
+        assert wait_until(lambda: not jobs.folder.of(given_up).exists())
         (left,) = jobs.jobs()
         assert left.id == slow
         assert jobs.kept_until(left) == pytest.approx(time.time() + DAY_S - 3600, abs=60)
@@ -85,7 +85,7 @@ def test_nothing_is_deleted_where_it_is_to_be_kept_for_ever(shelf: Shelf) -> Non
         assert [jobs.kept_until(job) for job in jobs.jobs()] == [None] * 3
     with closing(_jobs(shelf.folder, keep_s=1100 * DAY_S, keep_uploads_s=None)) as jobs:
         jobs.start()
-        assert wait_until(lambda: not jobs.folder.of(older).exists(), 10)
+        assert wait_until(lambda: not jobs.folder.of(older).exists())
         assert {job.id for job in jobs.jobs()} == {upload, done}
 
 
@@ -105,8 +105,8 @@ def test_running_server_says_how_long_it_keeps_and_does_so(videos: Videos) -> No
     upload = videos.begin("cut.mp4", 1000)
     assert videos.append(upload, 0, b"x" * 10).status == 204
     for id in (done["id"], upload):
-        assert wait_until(lambda id=id: videos.ask("GET", f"/{id}").status == 404, 10)
-        assert wait_until(lambda id=id: not (videos.folder / f"video-{id}").exists(), 1)
+        assert wait_until(lambda id=id: videos.ask("GET", f"/{id}").status == 404)
+        assert wait_until(lambda id=id: not (videos.folder / f"video-{id}").exists())
 
 
 def test_full_server_takes_nothing_more_and_deletes_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.cameras.http import HTTPCamera
 from tests.leaks import open_descriptors, resident_bytes, threads, wait_until
 from tests.links import Cable
 from tests.needs import need
+from tests.patience import PATIENCE_S
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server
 from tests.sockets import CLOSE_WAIT, held_connections, sockets, unread_bytes
 from tests.viewers import BOUNDARY_LINE, Viewer, fewest_frames, read_all, read_for
@@ -154,7 +155,7 @@ def aftermath() -> Aftermath:
             program.send_signal(signal.SIGSTOP)
         cable.cut()
         stopped_at = time.monotonic()
-        wait_until(lambda: server.viewers == 0 and held_connections(server.port) == 0, 20)
+        wait_until(lambda: server.viewers == 0 and held_connections(server.port) == 0)
         freed_s = time.monotonic() - stopped_at
         held_after = _held(server)
         again = [stack.enter_context(Client.connect(server.port)) for _ in range(MAX_WEBSOCKETS)]
@@ -163,8 +164,8 @@ def aftermath() -> Aftermath:
     return Aftermath(freed_s, held_before, held_after, statuses, new_lines)
 
 
-def test_those_who_stop_are_freed_within_fifteen_seconds(aftermath: Aftermath) -> None:
-    assert aftermath.freed_s <= 15
+def test_those_who_stop_are_freed_soon(aftermath: Aftermath) -> None:
+    assert aftermath.freed_s <= PATIENCE_S  # TCP alone keeps them for a quarter of an hour
 
 
 def test_descriptors_and_threads_of_those_who_stop_are_back(aftermath: Aftermath) -> None:
@@ -214,7 +215,7 @@ def test_stream_comes_however_it_is_asked_for(server: Server, pieces: list[bytes
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             sock.sendall(piece)
-            assert wait_until(lambda: not unread_bytes(server.port, sock.getsockname()[1]), 5)
+            assert wait_until(lambda: not unread_bytes(server.port, sock.getsockname()[1]))
         got = b""
         while got.count(BOUNDARY_LINE) < 4:
             data = sock.recv(1 << 16)
@@ -250,12 +251,12 @@ def test_five_hundred_who_come_and_go_leave_nothing_and_let_the_camera_sleep() -
             lines = len(server.log)
             for number in range(500):
                 _come_and_go(server.port, reads=number % 4 < 2, resets=number % 2 == 0)
-            assert server.has_viewers(0, 3)
-            assert wait_until(lambda: not held_connections(server.port), 3)
+            assert server.has_viewers(0)
+            assert wait_until(lambda: not held_connections(server.port))
             assert not [row for row in sockets(server.port) if row.state == CLOSE_WAIT]
-            assert wait_until(lambda: camera.open_connections == 0, 12)
-            server.wait_for_camera(lambda info: info["state"] == "idle", 1)
-            assert wait_until(lambda: open_descriptors(server.web_worker) <= descriptors, 1)
+            assert wait_until(lambda: camera.open_connections == 0)
+            server.wait_for_camera(lambda info: info["state"] == "idle")
+            assert wait_until(lambda: open_descriptors(server.web_worker) <= descriptors)
             assert threads(server.web_worker) <= running + POOL
             assert not complaints(server.log[lines:])
 

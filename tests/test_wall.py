@@ -25,6 +25,7 @@ from stream_server.web.app import create_app
 from stream_server.web.wall import WINDOW, Wall
 from stream_server.web.websocket import Refusal, WebSocket, WebSocketClosed
 from tests.leaks import wait_until
+from tests.patience import PATIENCE_S, soon
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server
 from tests.viewers import Viewer
 from tests.websockets import Client
@@ -106,10 +107,9 @@ def test_one_too_many_is_refused_at_once_and_pages_answer(server: Server) -> Non
         for path in ("/healthz", "/", "/api/v1/cameras"):
             answer = server.get(path)
             assert answer.status == 200
-            assert answer.seconds < 1
         with Viewer(server.port) as viewer:
             viewer.read(2)
-    assert wait_until(lambda: viewers(server) == [0, 0], 3)
+    assert wait_until(lambda: viewers(server) == [0, 0])
     with Client.connect(server.port) as client:
         assert client.status == 101
 
@@ -165,7 +165,7 @@ def test_how_fast_a_wall_shows_a_camera_is_told_in_the_state(server: Server) -> 
         state = server.get("/state").json["result"]["stream"]["clients_stat"]
         return [client["fps"] for client in state.values()]
 
-    assert wait_until(lambda: not fps(), 5)  # whoever watched before has gone
+    assert wait_until(lambda: not fps())  # whoever watched before has gone
     with Client.connect(server.port) as client:
         client.watch({"id": 1, "camera": "demo"})
         until = time.monotonic() + 5
@@ -209,8 +209,8 @@ def test_cameras_change_while_the_rest_goes_on(server: Server) -> None:
         assert sorted(picture.id for picture in shown) == [1, 2, 2]
         assert viewers(server) == [1, 1]
         client.watch({"id": 2, "camera": "second"})
-        assert wait_until(lambda: viewers(server) == [0, 1], 3)
-    assert wait_until(lambda: viewers(server) == [0, 0], 3)
+        assert wait_until(lambda: viewers(server) == [0, 1])
+    assert wait_until(lambda: viewers(server) == [0, 0])
 
 
 def test_camera_that_is_not_there_does_not_stop_another(server: Server) -> None:
@@ -291,7 +291,7 @@ def test_client_that_leaves_is_forgotten_at_once(server: Server, how: str) -> No
         client.picture()
         if how == "reset":
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    assert wait_until(lambda: viewers(server) == [0, 0], 3)
+    assert wait_until(lambda: viewers(server) == [0, 0])
 
 
 def test_terminated_server_says_goodbye_and_waits_for_nobody() -> None:
@@ -304,13 +304,12 @@ def test_terminated_server_says_goodbye_and_waits_for_nobody() -> None:
             client.picture(ack=False)
         stuck.watch(*({"id": id, "camera": "demo", "quality": 100} for id in range(60)))
         lines = len(server.log)
-        started = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        assert polite.wait_for_close() == (1001, "the server ends")
-        assert idle.wait_for_close() == (1001, "the server ends")
-        assert server.process.wait(5) == 0
-        assert time.monotonic() - started < 5
-        assert server.is_gone(0.5)
+        with soon():
+            server.process.send_signal(signal.SIGTERM)
+            assert polite.wait_for_close() == (1001, "the server ends")
+            assert idle.wait_for_close() == (1001, "the server ends")
+            assert server.process.wait(PATIENCE_S) == 0
+        assert server.is_gone()
         assert not [line for line in server.log[lines:] if "INFO" not in line]
 
 
@@ -339,13 +338,13 @@ def a_wall(engine: Engine) -> Iterator[tuple[Client, Callable[[], BaseException]
         thread.start()
 
         def ending() -> BaseException:
-            thread.join(10)
+            thread.join(30)
             (how,) = outcome
             return how
 
         client.open()
         yield client, ending
-    thread.join(10)
+    thread.join(30)
 
 
 @pytest.fixture
@@ -418,10 +417,10 @@ def test_wall_works_under_werkzeug(
         with Client.connect(server.server_port) as client:
             client.watch({"id": 1, "camera": "demo"})
             client.picture()
-        assert wait_until(lambda: engine.viewers == 0, 3)
+        assert wait_until(lambda: engine.viewers == 0)
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(30)
     assert "Traceback" not in capfd.readouterr().err
     assert "Error" not in caplog.text

@@ -55,7 +55,7 @@ class Site:
         def names_now() -> list[str]:
             return [camera["name"] for camera in self.server.get("/api/v1/cameras").json["cameras"]]
 
-        assert wait_until(lambda: names_now() == [*names], 10), names_now()
+        assert wait_until(lambda: names_now() == [*names]), names_now()
 
 
 def write(file: Path, names: tuple[str, ...], lost: str) -> None:
@@ -185,7 +185,7 @@ def test_pictures_are_as_wide_as_their_tiles(page: Page, site: Site) -> None:
 
     page.on("websocket", lambda socket: socket.on("framesent", note))
     open_wall(page, site)
-    assert wait_until(lambda: page.evaluate(MOVES, '[data-camera="yard"] canvas') > 100, 10)
+    assert wait_until(lambda: page.evaluate(MOVES, '[data-camera="yard"] canvas') > 100)
     assert asked[-1] == dict.fromkeys(ALL, 640)
     page.set_viewport_size({"width": 620, "height": 500})
     expect_wish(page, asked, 320)
@@ -199,7 +199,7 @@ def expect_wish(page: Page, asked: list[dict[str, int]], width: int) -> None:
     def is_asked() -> bool:
         return bool(page.title()) and asked[-1] == dict.fromkeys(ALL, width)
 
-    assert wait_until(is_asked, 5), asked[-1]
+    assert wait_until(is_asked), asked[-1]
 
 
 def test_streams_are_shown_where_websockets_fail(page: Page, site: Site) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from stream_server.readiness import has_cameras
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
 from tests.leaks import wait_until
+from tests.patience import soon
 from tests.viewers import BOUNDARY_LINE, StrictParser
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -53,7 +53,7 @@ def engine() -> Iterator[Engine]:
     )
     with Engine(config) as engine:
         assert wait_until(lambda: engine.pipelines["demo"].detections_per_s > 0, 30)
-        assert wait_until(lambda: engine.pipelines["lost"].camera.state == "offline", 10)
+        assert wait_until(lambda: engine.pipelines["lost"].camera.state == "offline")
         yield engine
 
 
@@ -161,8 +161,8 @@ def test_api_lists_the_cameras_in_their_order(client: FlaskClient) -> None:
 def test_api_shows_one_camera(client: FlaskClient) -> None:
     info = schemas.CameraInfo.model_validate_json(client.get("/api/v1/cameras/demo").data, strict=True)
     assert info.name == "demo"
-    assert info.fps == pytest.approx(10, abs=2)
-    assert 0 < info.detection_fps <= 5
+    assert info.fps == pytest.approx(10, abs=5)
+    assert 0 < info.detection_fps <= 7
 
 
 def test_api_shows_the_newest_detections(client: FlaskClient) -> None:
@@ -300,11 +300,10 @@ def test_lower_quality_is_smaller(client: FlaskClient) -> None:
 
 
 def test_lost_camera_shows_why_at_the_streams_size(client: FlaskClient) -> None:
-    started = time.monotonic()
-    answer = client.get("/cameras/lost/snapshot.jpg?width=640")
-    assert answer.status_code == 503
-    assert answer.content_type == "image/jpeg"
-    assert time.monotonic() - started < 2
+    with soon():
+        answer = client.get("/cameras/lost/snapshot.jpg?width=640")
+        assert answer.status_code == 503
+        assert answer.content_type == "image/jpeg"
     image = _image(answer)
     assert image.shape == (360, 640, 3)
     assert image.std() > 5  # something is written on it
@@ -394,7 +393,7 @@ def test_server_that_needs_all_cameras_is_not_ready_without_one(tmp_path: Path) 
     with Engine(Config.load(None, **sections)) as engine, create_app(engine).test_client() as client:
         states = lambda: {name: p.camera.state for name, p in engine.pipelines.items()}  # noqa: E731
         expected = {"demo": "online", "lost": "offline", "phone": "waiting"}
-        assert wait_until(lambda: states() == expected, 20), states()
+        assert wait_until(lambda: states() == expected), states()
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json["status"]) == (503, "not ready")
         assert [line.split(":")[0] for line in answer.json["troubles"]] == ["camera lost"]

@@ -21,6 +21,7 @@ from stream_server.sources.huffman import STANDARD_TABLES, with_huffman_tables
 from stream_server.sources.webcam import WebcamSource
 from stream_server.sources.webcams import Webcams
 from tests.cameras.webcam import Bench, FakeWebcam, jpeg_of, sees_fake_webcams
+from tests.patience import soon
 
 
 @contextmanager
@@ -35,11 +36,11 @@ def opened(bench: Bench, source: str = "0", **settings: object) -> Iterator[Webc
 
 
 def next_picture(source: WebcamSource) -> Picture:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if picture := source.read():
             return picture
-    raise AssertionError("no picture in 5 s")
+    raise AssertionError("no picture in 20 s")
 
 
 def read_on(source: WebcamSource) -> None:
@@ -166,10 +167,8 @@ def test_a_frozen_webcam_is_lost_after_the_read_timeout(tmp_path: Path) -> None:
     with opened(bench, read_timeout_s=1) as source:
         next_picture(source)
         webcam.set("frozen")
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^no picture for 1 s$"):
+        with soon(at_least_s=0.9), pytest.raises(SourceError, match=r"^no picture for 1 s$"):
             read_on(source)
-        assert 0.9 < time.monotonic() - started < 2
 
 
 @sees_fake_webcams
@@ -181,10 +180,8 @@ def test_interrupt_ends_a_wait(tmp_path: Path) -> None:
         webcam.set("frozen")
         timer = threading.Timer(0.2, source.interrupt)
         timer.start()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^interrupted$"):
+        with soon(), pytest.raises(SourceError, match=r"^interrupted$"):
             read_on(source)
-        assert time.monotonic() - started < 1
         timer.join()
 
 
@@ -195,10 +192,8 @@ def test_an_unplugged_webcam_is_noticed_at_once(tmp_path: Path) -> None:
     with opened(bench) as source:
         next_picture(source)
         webcam.unplug()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match=r"^HD Webcam is unplugged$"):
+        with soon(), pytest.raises(SourceError, match=r"^HD Webcam is unplugged$"):
             read_on(source)
-        assert time.monotonic() - started < 1
 
 
 @sees_fake_webcams

@@ -108,7 +108,7 @@ class Viewer:
         self.sock = sock or socket.socket()
         if receive_bytes is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self.sock.settimeout(10)
+        self.sock.settimeout(30)
         self.sock.connect((host, port))
         self.sock.sendall(f"GET {path} HTTP/{version}\r\nHost: {host}:{port}\r\n\r\n".encode())
         self.parser = StrictParser()
@@ -134,7 +134,7 @@ class Viewer:
         self.sock.close()
 
     def read(self, count: int) -> list[Part]:
-        """Read until `count` parts have come, at most 10 s a piece; return all parts so far."""
+        """Read until `count` parts have come, at most 30 s a piece; return all parts so far."""
         while len(self.parts) < count and not self.has_ended:
             self.read_some()
         assert len(self.parts) >= count, f"the stream ended after {len(self.parts)} parts"
@@ -180,7 +180,7 @@ def read_all(viewers: Sequence[Viewer], parts: int) -> None:
         waiting = {viewer for viewer in viewers if not _is_done(viewer, parts)}
         for viewer in waiting:
             selector.register(viewer.sock, selectors.EVENT_READ, viewer)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while waiting and time.monotonic() < until:
             for viewer in _readable(selector):
                 viewer.read_some()

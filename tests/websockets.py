@@ -23,7 +23,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-WITHIN_S = 10.0
+WITHIN_S = 20.0
 
 
 @dataclass(frozen=True)

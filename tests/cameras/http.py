@@ -21,6 +21,8 @@ from urllib.request import parse_http_list, parse_keqv_list
 import cv2
 import numpy as np
 
+from tests.patience import PATIENCE_S
+
 Authentication = Literal["none", "basic", "digest"]
 Lengths = Literal["right", "none", "short", "long"]
 
@@ -189,7 +191,7 @@ class HTTPCamera:
         with self._changed:
             return len(self._open)
 
-    def wait_until(self, is_true: Callable[[], bool], timeout_s: float = 5) -> bool:
+    def wait_until(self, is_true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
         """Wait until `is_true()`, looked at after each change of a counter; return whether it became true."""
         with self._changed:
             return self._changed.wait_for(is_true, timeout_s)

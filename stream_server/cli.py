@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
@@ -19,8 +19,9 @@ from stream_server.accounts.command import token, user
 from stream_server.accounts.link_command import urls
 from stream_server.check import check_camera, check_detector
 from stream_server.config import Config, DetectorConfig
-from stream_server.errors import ConfigError, ImageError, StreamServerError
+from stream_server.errors import ConfigError, ImageError, StreamServerError, reason_of
 from stream_server.models.command import models
+from stream_server.names import alternatives
 from stream_server.secrets import redact
 from stream_server.settings.origin import Origin, Reading
 from stream_server.video.command import annotate
@@ -30,6 +31,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 def main() -> None:
     """Run the command line; the entry point of `stream-server`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     command(prog_name="stream-server")
 
 
@@ -206,19 +209,23 @@ def detect(
     from stream_server.stills import detect_file  # noqa: PLC0415
 
     options = AnalysisOptions(score_threshold=score, iou_threshold=iou, **wishes)
-    if output is not None:
-        _make_folder(output, images)
+    copies = {} if output is None else _copies(output, images)
     failed = False
     with load_detector(model) as detector:
         for path in images:
             try:
-                click.echo(detect_file(detector, path, options, output).model_dump_json())
+                click.echo(detect_file(detector, path, options, copies.get(path)).model_dump_json())
             except ImageError as exc:
                 failed = True
                 click.echo(f"stream-server: {path}: {exc}", err=True)
             except OSError as exc:
                 failed = True
                 click.echo(f"stream-server: {exc.filename or path}: {exc.strerror}", err=True)
+            except (StreamServerError, DetectorError):
+                raise  # it would be the same for all
+            except Exception as exc:
+                failed = True
+                click.echo(f"stream-server: {path}: {reason_of(exc)}", err=True)
     sys.exit(1 if failed else 0)
 
 
@@ -233,14 +240,24 @@ def openapi() -> None:
         click.echo(json.dumps(describe(create_app(engine)), indent=2))
 
 
-def _make_folder(output: Path, images: tuple[Path, ...]) -> None:
-    """Make the folder for annotated copies. Raises ConfigError, also when two copies would be one file."""
+def _copies(output: Path, images: tuple[Path, ...]) -> dict[Path, Path]:
+    """Return where the annotated copy of each picture goes, in a folder that is made.
+
+    Raises ConfigError, also when a picture is named twice.
+    """
     from stream_server.stills import annotated_path  # noqa: PLC0415
 
-    copies = Counter(annotated_path(image, output) for image in images)
-    if same := [str(copy) for copy, count in copies.items() if count > 1]:
-        raise ConfigError(f"--output {output}: several pictures would become {same[0]}; give them one by one")
+    copies: dict[Path, Path] = {}
+    for image in images:
+        if image in copies:
+            copy = copies[image]
+            raise ConfigError(
+                f"--output {output}: several pictures would become {copy}; give them one by one"
+            )
+        paths = (annotated_path(stem, output) for stem in alternatives(image.stem, image.suffix))
+        copies[image] = next(path for path in paths if path not in copies.values())
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(f"--output {output}: cannot be made: {exc.strerror}") from None
+    return copies

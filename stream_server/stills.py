@@ -11,21 +11,21 @@ from stream_server.encode import encode_jpeg
 from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, Timings
 from stream_server.images import ImageLimits, decode_image
 from stream_server.known_model import KnownModel
+from stream_server.names import MAX_BYTES, readable, shortened
 
 QUALITY = 90
 LIMITS = ImageLimits(max_bytes=2**30, max_pixels=2**30)
 """One's own files are trusted; more pixels OpenCV does not take."""
 
 
-def annotated_path(image: Path, folder: Path) -> Path:
-    """Return where the annotated copy of `image` goes: beside others in `folder`, never over the original."""
-    return folder / f"{image.stem}-annotated.jpg"
+def annotated_path(stem: str, folder: Path) -> Path:
+    """Return where an annotated copy goes: beside others in `folder`, never over an original."""
+    ending = "-annotated.jpg"
+    return folder / f"{shortened(stem, MAX_BYTES - len(ending) - len('-99999'))}{ending}"
 
 
-def detect_file(
-    detector: Detector, path: Path, options: AnalysisOptions, output: Path | None
-) -> ImageAnalysis:
-    """Return what is in the picture at `path`; with `output`, put an annotated copy into that folder too.
+def detect_file(detector: Detector, path: Path, options: AnalysisOptions, copy: Path | None) -> ImageAnalysis:
+    """Return what is in the picture at `path`; with `copy`, write an annotated copy there, too.
 
     Raises ImageError, OSError, and what `Detector.detect` raises.
     """
@@ -42,8 +42,8 @@ def detect_file(
     )
     ended = time.perf_counter()
     found = options.keep(found, (image.shape[1], image.shape[0]))
-    if output is not None:
+    if copy is not None:
         jpeg = encode_jpeg(annotate(image, found, detector.labels), QUALITY)
-        annotated_path(path, output).write_bytes(jpeg)
+        copy.write_bytes(jpeg)
     timings = Timings.of(started, decoded, ended - decoded, ended)
-    return ImageAnalysis.of(str(path), image, found, timings, KnownModel(detector.name, detector.labels))
+    return ImageAnalysis.of(readable(path), image, found, timings, KnownModel(detector.name, detector.labels))

@@ -19,9 +19,10 @@ _FILE_NAME_BYTES = 200
 def check_name(name: str) -> str:
     """Return what to call a video, whatever its sender's folders are. Raises OptionError."""
     name = name.replace("\\", "/").rpartition("/")[2].strip()
-    is_long = len(name.encode("utf-8", "replace")) > _FILE_NAME_BYTES
-    if not name.isprintable() or name.startswith(".") or is_long:
-        raise OptionError("name", "expected a short name of printable characters")
+    if (size := len(name.encode("utf-8", "replace"))) > _FILE_NAME_BYTES:
+        raise OptionError("name", f"got {size} bytes, expected at most {_FILE_NAME_BYTES}")
+    if not name.isprintable() or name.startswith("."):
+        raise OptionError("name", "expected printable characters, and no dot at the beginning")
     if Path(name).suffix.lower() not in SUFFIXES:
         raise OptionError("name", f"expected the name of a video ({', '.join(s[1:] for s in SUFFIXES)})")
     return name

@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 
 from stream_server.errors import SourceError
+from stream_server.names import readable
 from stream_server.sources.avdecoder import CODEC_WHITELIST
 
 _AS_WINDOWS_1252 = "stream-server-windows-1252"
@@ -50,15 +51,15 @@ def open_video_file(path: Path, demuxer: str) -> InputContainer:
         return open_file(path, demuxer)
     except (av.FFmpegError, OSError):
         kind = path.suffix[1:].lower()
-        raise SourceError(f"cannot play {path}: damaged, incomplete, or no {kind} video") from None
+        raise SourceError(f"cannot play {readable(path)}: damaged, incomplete, or no {kind} video") from None
 
 
 def _check_file(path: Path) -> None:
     """Raise SourceError with the reason when there is no file at `path` that can be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before opening: a named pipe would be waited for
-            raise SourceError(f"cannot open {path}: not a file")
+            raise SourceError(f"cannot open {readable(path)}: not a file")
         path.open("rb").close()
     except (OSError, ValueError) as exc:  # ValueError: a name with a NUL
         reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-        raise SourceError(f"cannot open {path}: {reason.lower()}") from None
+        raise SourceError(f"cannot open {readable(path)}: {reason.lower()}") from None

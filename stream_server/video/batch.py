@@ -47,7 +47,7 @@ class Batch:
         is_quiet: bool,
     ) -> None:
         """Raises OutputError when outputs are in each other's way."""
-        self._tasks, self._troubles = plan(inputs, output)
+        self._tasks, self._troubles = plan(inputs, output, has_sides=bool(options.side))
         self._options, self._resume, self._overwrite = options, resume, overwrite
         self._display: Display = make_display(is_quiet)
         self._stop = threading.Event()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_server.errors import SourceError
+from stream_server.errors import SourceError, reason_of
+from stream_server.names import alternatives, shortened
 from stream_server.video.film import SUFFIXES
 from stream_server.video.opening import is_camera
 from stream_server.video.slides import pictures_in
-from stream_server.video.writing import KINDS, OutputError
+from stream_server.video.writing import KINDS, NAME_BYTES, OutputError
 
 _MARK = ".annotated"
 
@@ -26,36 +27,51 @@ class Task:
     out: Path
 
 
-def plan(inputs: tuple[str, ...], output: Path | None) -> tuple[list[Task], list[str]]:
-    """Return what is to be done, and for each input that is nothing the reason, with its name.
+def plan(
+    inputs: tuple[str, ...], output: Path | None, *, has_sides: bool = False
+) -> tuple[list[Task], list[str]]:
+    """Return what is to be done, each video once, and why nothing can be done with some inputs.
 
-    output: a file for one video, or a folder. Raises OutputError when several videos would become one file.
+    output: a file for one video, or a folder. has_sides: whether files beside the videos are written, too.
+    Raises OutputError when several videos would become one file, or one itself.
     """
     names, troubles = [], []
     for given in inputs:
         try:
             names += list(_videos(given))
-        except SourceError as exc:
-            troubles.append(exc.reason)
-    is_file = output is not None and output.suffix.lower() in KINDS and not output.is_dir()
-    if is_file and len(names) > 1:
+        except (SourceError, OSError, ValueError) as exc:
+            troubles.append(reason_of(exc))
+    names = list({(name if is_camera(name) else os.path.realpath(name)): name for name in names}.values())
+    if output is None or output.suffix.lower() not in KINDS or output.is_dir():
+        return _distinct(names, output, has_sides=has_sides), troubles
+    if len(names) > 1:
         raise OutputError(f"{output}: {len(names)} videos cannot become one file; give a folder")
-    tasks = [Task(name, output if is_file and output else _out(name, output)) for name in names]
-    if same := [str(out) for out, count in Counter(task.out for task in tasks).items() if count > 1]:
-        raise OutputError(f"several videos would become {same[0]}; give them one by one")
-    for task in tasks:
-        if not is_camera(task.name) and task.out.exists() and task.out.samefile(task.name):
-            raise OutputError(f"{task.out}: is the input itself")
-    return tasks, troubles
+    if names and not is_camera(names[0]) and os.path.realpath(names[0]) == os.path.realpath(output):
+        raise OutputError(f"{output}: is the input itself")
+    return [Task(name, output) for name in names], troubles
+
+
+def _distinct(names: list[str], folder: Path | None, *, has_sides: bool) -> list[Task]:
+    """Return what becomes of each video, in a file of its own that is none of the others."""
+    taken = {os.path.abspath(name) for name in names}
+    tasks = []
+    for name in names:
+        for out in _outs(name, folder):
+            # What is beside it has its name, but for the suffix.
+            marks = {os.path.abspath(path) for path in ((out, out.with_suffix("")) if has_sides else (out,))}
+            if not marks & taken:
+                taken |= marks
+                tasks.append(Task(name, out))
+                break
+    return tasks
 
 
 def _videos(given: str) -> Iterator[str]:
     """Yield the videos that `given` stands for. Raises SourceError when it stands for none."""
-    path = Path(given)
-    if is_camera(given) or path.is_file():
+    if is_camera(given) or os.path.isfile(given):
         yield given
-    elif path.is_dir():
-        yield from _in_folder(path)
+    elif os.path.isdir(given):
+        yield from _in_folder(Path(given))
     elif glob.has_magic(given):
         found = [name for name in sorted(glob.glob(given, recursive=True)) if not _is_ours(Path(name))]
         if not found:
@@ -86,11 +102,16 @@ def _is_ours(path: Path) -> bool:
     return path.stem.endswith(_MARK) or path.suffix in (".part", ".cut", ".journal")
 
 
-def _out(name: str, folder: Path | None) -> Path:
+def _outs(name: str, folder: Path | None) -> Iterator[Path]:
+    """Yield what a video may become, short enough for what is written beside it."""
     if is_camera(name):
         stem = re.sub(r"[^\w.-]+", "-", re.sub(r"^\w+://([^/]*@)?", "", name)).strip("-.") or "camera"
-        return (folder or Path()) / f"{stem}{_MARK}.mp4"
-    path = Path(name)
-    suffix = path.suffix.lower() if path.suffix.lower() in KINDS and path.is_file() else ".mp4"
-    stem = path.resolve().name if path.is_dir() else path.stem
-    return (folder or path.parent) / f"{stem}{_MARK}{suffix}"
+        folder, given, suffix = folder or Path(), "", ".mp4"
+    else:
+        path = Path(name)
+        folder, given = folder or path.parent, path.suffix
+        suffix = given.lower() if given.lower() in KINDS and os.path.isfile(path) else ".mp4"
+        stem = path.resolve().name if os.path.isdir(path) else path.stem
+    stem = shortened(stem, NAME_BYTES - len(f"-99999{_MARK}{suffix}"))
+    for each in alternatives(stem, given):
+        yield folder / f"{each}{_MARK}{suffix}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def open_footage(name: str | Path, options: Options) -> Footage:
 
         return Recording(str(name), options)
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):
         from stream_server.video.slides import Slides  # noqa: PLC0415
 
         return Slides(path, options)

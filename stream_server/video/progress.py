@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stream_server.names import readable
 from stream_server.video.pace import Pace, Pacer
 from stream_server.video.summary import Progress
 from stream_server.video.terminal import caught, open_terminal
@@ -47,7 +48,7 @@ class Display:
 
     def warn(self, line: str) -> None:
         """Say what went wrong."""
-        click.echo(line, err=True)
+        click.echo(readable(line), err=True)
 
 
 class Lines(Display):
@@ -55,7 +56,7 @@ class Lines(Display):
 
     def say(self, line: str) -> None:
         """Say what was done."""
-        click.echo(line)
+        click.echo(readable(line))
 
 
 class View:
@@ -63,7 +64,7 @@ class View:
 
     def __init__(self, name: str) -> None:
         self.pace = Pace()
-        self._name = Path(name).name or name
+        self._name = readable(Path(name).name or name)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(options.max_width - 1, _WIDEST)
@@ -143,14 +144,14 @@ class Bars(Display):
         if self._is_output_here:
             self._print(line)
         else:
-            click.echo(line)
+            click.echo(readable(line))
 
     def warn(self, line: str) -> None:
         """Print above the bar."""
         self._print(line, "bold red")
 
     def _print(self, line: str, style: str = "") -> None:
-        self._terminal.print(Text(line), style=style, soft_wrap=True)
+        self._terminal.print(Text(readable(line)), style=style, soft_wrap=True)
 
 
 def make_display(is_quiet: bool) -> Display:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from detector.detections import BGRImage
+from stream_server.names import readable
 from stream_server.video.scene import Scene
 from stream_server.video.writing import OutputError
 
@@ -205,7 +206,7 @@ class Coco(Side):
         self._file.write(f'],\n"categories": {json.dumps(categories)},\n"images": [')
         width, height = self._size_wh
         for index, number in enumerate(self._numbers):
-            name = f"{self._video.stem}-{number:06}.jpg"
+            name = f"{readable(self._video.stem)}-{number:06}.jpg"
             image = {"id": number, "file_name": name, "width": width, "height": height}
             self._file.write((",\n" if index else "\n") + json.dumps(image))
         self._file.write("]}\n")

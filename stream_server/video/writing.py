@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from detector.machine import usable_cores
 from stream_server.errors import StreamServerError
+from stream_server.names import MAX_BYTES, size_of
 from stream_server.orientation import UPRIGHT, matrix_of
 from stream_server.video.copying import Copies
 from stream_server.video.footage import Copied, CopiedPacket, Look
@@ -95,6 +96,8 @@ _X264 = {"preset": "veryfast", "crf": "21", "bf": "0", "rc-lookahead": "2"}
 _MOV = {"movflags": "hybrid_fragmented+delay_moov"}
 _MKV = {"default_mode": "passthrough"}  # else it marks others as default than the input did
 
+NAME_BYTES = MAX_BYTES - len(".coco.json.part") + len(".mp4")
+"""The longest name of a file, so that what is written beside it can be named after it."""
 KINDS = {
     ".mp4": Kind("MP4", "mp4", "libx264", "yuv420p", _X264, _MOV, is_even=True, holds_turn=_CAN_TURN),
     ".m4v": Kind("MP4", "mp4", "libx264", "yuv420p", _X264, _MOV, is_even=True, holds_turn=_CAN_TURN),
@@ -107,7 +110,12 @@ KINDS = {
 
 
 def kind_of(path: Path) -> Kind:
-    """Return what is written at `path`. Raises OutputError for an extension that is none of `KINDS`."""
+    """Return what is written at `path`.
+
+    Raises OutputError for an extension that is none of `KINDS`, or a name longer than `NAME_BYTES`.
+    """
+    if (size := size_of(path.name)) > NAME_BYTES:
+        raise OutputError(f"{path}: expected a name of at most {NAME_BYTES} bytes, got {size}")
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise OutputError(f"{path}: expected the extension {', '.join(KINDS)}")

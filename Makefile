@@ -8,12 +8,15 @@ CONFIG := config.local.yaml
 # Not quiet: on a slow line pip's bars are all that moves for minutes.
 INSTALL := $(BIN)/pip install --disable-pip-version-check --editable
 
-.PHONY: run test lint bench screenshots clean test-system
+# Programs of others that the tests run against ours, each in an environment of its own.
+FOREIGN := .cache/foreign
+
+.PHONY: run test lint bench screenshots clean test-system test-foreign
 
 run: $(VENV)/.run | $(CONFIG)
 	@exec $(BIN)/stream-server run --config $(CONFIG) $(ARGS)
 
-test: $(VENV)/.test test-system
+test: $(VENV)/.test test-system test-foreign
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(VENV)/.lint $(VENV)/.test
@@ -36,6 +39,18 @@ clean:
 # Cameras, browser and compiler for the tests, where this user may install them.
 test-system:
 	@tools/install_test_packages.sh
+
+test-foreign: $(FOREIGN)/clients/.installed $(FOREIGN)/octoprint/.installed $(FOREIGN)/node/.installed
+
+$(FOREIGN)/%/.installed: tests/foreign/%.txt
+	@echo "Installing what $< names into $(@D), for the tests."
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/pip install --disable-pip-version-check --requirement $< \
+		&& touch $@ || echo "Not installed; some tests skip without it."
+
+$(FOREIGN)/node/.installed: tests/foreign/package.json tests/foreign/package-lock.json | test-system
+	@echo "Installing what $< names into $(@D), for the tests."
+	@mkdir -p $(@D) && cp $^ $(@D) && npm --prefix $(@D) ci --no-audit --no-fund \
+		&& touch $@ || echo "Not installed; some tests skip without it."
 
 $(CONFIG):
 	@cp config.yaml $@

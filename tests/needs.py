@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+FOREIGN = CHECKOUT / ".cache" / "foreign"
 
 
 def need(program: str) -> str:
@@ -17,6 +21,14 @@ def need(program: str) -> str:
     if path is None:
         _lacking(f"the program {program}; `make test` as root installs it")
     return path
+
+
+def need_foreign(path: str) -> Path:
+    """Return what `make test` has installed at `path` in .cache/foreign, or skip or fail as `need` does."""
+    found = FOREIGN / path
+    if not found.exists():
+        _lacking(f"{found.relative_to(CHECKOUT)}; `make test` installs it")
+    return found
 
 
 def need_module(name: str) -> ModuleType:

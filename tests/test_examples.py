@@ -110,20 +110,6 @@ def test_home_assistant_is_told_its_forms_fields() -> None:
     assert all("Still image URL" in form for form in forms.values())
 
 
-# OctoPrint.
-
-
-def test_octoprints_settings_are_those_of_its_webcam_plugin(server: Server) -> None:
-    settings = _yaml("octoprint/config.yaml")["plugins"]["classicwebcam"]
-    assert set(settings) <= {
-        "flipH", "flipV", "rotate90", "stream", "streamTimeout", "streamRatio", "streamWebrtcIceServers",
-        "snapshot", "cacheBuster", "snapshotSslValidation", "snapshotTimeout",
-    }  # fmt: skip
-    busted = f"{settings['stream']}&1700000000000".removeprefix(SERVER)
-    with Viewer(server.port, busted) as viewer:
-        viewer.read(2)
-
-
 # Prometheus and Grafana.
 
 

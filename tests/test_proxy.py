@@ -1,4 +1,4 @@
-"""Behind proxies: who is believed what, addresses below a prefix, and the example for nginx in a real one."""
+"""Behind proxies: who is believed what, addresses below a prefix, and the examples in real ones."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from stream_server.errors import ConfigError
 from stream_server.web.app import create_app
 from stream_server.web.proxy import BehindProxies
 from tests.browser import MOVES
-from tests.nginx import Nginx
-from tests.server import NO_DETECTOR, Server, get
+from tests.nginx import Nginx, Running
+from tests.posts import post
+from tests.proxy_examples import Apache, Caddy, HAProxy
+from tests.server import CHECKOUT, NO_DETECTOR, Server, get
 from tests.viewers import Viewer, read_all
 from tests.websockets import Client
 
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
 CAMERAS = [f"cam{number}" for number in range(1, 6)]
 """As many as make the page of all cameras use a WebSocket."""
-MAX_PER_ADDRESS = 5
+MAX_PER_ADDRESS = 6
 ADDED_AGE_S = 0.2
+PICTURE = CHECKOUT / "tests" / "data" / "chelsea.jpg"
 STREAM = "/cameras/cam1/stream.mjpg"
 
 
@@ -253,42 +256,49 @@ def _addresses(page: str) -> set[str]:
     return set(re.findall(r'(?:href|src|data-[a-z]+)="(/[^"]*)"', page))
 
 
-# Behind nginx, as in the example.
+# Behind proxies, as in the examples.
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Five cameras; only 127.0.0.1 is a trusted proxy, the rest of 127.0.0.0/8 is not."""
-    cameras = [f"cameras.{name}={{source: 'demo:', width: 320, height: 180, fps: 10}}" for name in CAMERAS]
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Five cameras and one that is pushed to; of 127.0.0.0/8 only 127.0.0.1 is a trusted proxy."""
+    small = "width: 320, height: 180, fps: 10, detect: {enabled: false}"
+    cameras = [f"cameras.{name}={{source: 'demo:', {small}}}" for name in CAMERAS]
     settings = (
         *cameras,
         "server.trusted_proxies=[127.0.0.1]",
         "auth.open=true",  # or who claims to be a proxy gets nothing
         f"server.max_viewers_per_address={MAX_PER_ADDRESS}",
+        "cameras.phone={source: 'push:', detect: {enabled: false}}",
+        f"videos.folder={tmp_path_factory.mktemp('videos')}",
+        f"auth.database=sqlite:///{tmp_path_factory.mktemp('accounts')}/accounts.db",
     )
-    with Server(*(part for setting in settings for part in ("--set", setting)), *NO_DETECTOR) as server:
+    options = [part for setting in settings for part in ("--set", setting)]
+    with Server(*options, "--set", "detector.workers=1") as server:  # or no video is taken
         yield server
 
 
-@pytest.fixture(scope="module")
-def nginx(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    with Nginx(tmp_path_factory.mktemp("nginx"), server.port) as nginx:
-        yield nginx
+@pytest.fixture(scope="module", params=[Nginx, Caddy, HAProxy, Apache], ids=lambda kind: kind.__name__)
+def proxy(
+    request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with request.param(tmp_path_factory.mktemp("proxy"), server.port) as proxy:
+        yield proxy
 
 
-def test_every_address_on_a_page_works_through_nginx(nginx: Nginx) -> None:
+def test_every_address_on_a_page_works_through_a_proxy(proxy: Running) -> None:
     seen: set[str] = set()
     for page in ("/cams/", "/cams/cameras/cam1", "/cams/embed/cam1", "/cams/cameras/nobody"):
-        text = get(nginx.port, page, {"Accept": "text/html"}).text
+        text = get(proxy.port, page, {"Accept": "text/html"}).text
         addresses = _addresses(text)
         assert addresses, page
         seen |= addresses
-        assert text.count("http://127.0.0.1") == text.count(f"{nginx.url}/cams/")
+        assert text.count("http://127.0.0.1") == text.count(f"{proxy.url}/cams/")
     assert len(seen) >= 15
     for address in seen:
         assert address.startswith("/cams/")
         is_socket = "/ws" in address  # of a camera that nothing is looked for in
-        assert get(nginx.port, address).status == (409 if is_socket else 200), address
+        assert get(proxy.port, address.partition("#")[0]).status == (409 if is_socket else 200), address
 
 
 @pytest.mark.parametrize(
@@ -303,44 +313,53 @@ def test_every_address_on_a_page_works_through_nginx(nginx: Nginx) -> None:
         ("/favicon.ico", 200, "image/svg+xml; charset=utf-8"),
     ],
 )
-def test_answer_is_the_servers_through_nginx(nginx: Nginx, path: str, status: int, content_type: str) -> None:
-    answer = get(nginx.port, path)
+def test_answer_is_the_servers_through_a_proxy(
+    proxy: Running, path: str, status: int, content_type: str
+) -> None:
+    answer = get(proxy.port, path)
     assert (answer.status, answer.headers["content-type"]) == (status, content_type)
 
 
-def test_prefix_without_its_slash_leads_to_the_page(nginx: Nginx) -> None:
-    answer = get(nginx.port, "/cams")
-    assert (answer.status, answer.headers["location"]) == (301, "/cams/")
+def test_prefix_without_its_slash_leads_to_the_page(proxy: Running) -> None:
+    answer = get(proxy.port, "/cams")
+    assert answer.status == 301
+    assert answer.headers["location"] in ("/cams/", f"{proxy.url}/cams/")
 
 
-def test_unknown_camera_is_told_with_an_address_that_works(nginx: Nginx) -> None:
-    detail = get(nginx.port, "/cams/cameras/nobody/stream.mjpg").json["detail"]
+def test_unknown_camera_is_told_with_an_address_that_works(proxy: Running) -> None:
+    detail = get(proxy.port, "/cams/cameras/nobody/stream.mjpg").json["detail"]
     assert "; /cams/api/v1/cameras lists" in detail
 
 
-def test_cookie_is_for_the_server_alone(nginx: Nginx) -> None:
-    with Viewer(nginx.port, "/cams/stream?key=mine", version="1.0") as viewer:
+def test_cookie_is_for_the_server_alone(proxy: Running) -> None:
+    with Viewer(proxy.port, "/cams/stream?key=mine", version="1.0") as viewer:
         viewer.parser.boundary_line = b"--boundarydonotcross\r\n"
         while not viewer.headers:
             viewer.read_some()
     assert "Path=/cams;" in viewer.headers["set-cookie"]
 
 
-def test_wall_comes_through_nginx_to_pages_of_the_same_site_only(nginx: Nginx) -> None:
+def test_wall_comes_through_a_proxy_to_pages_of_the_same_site_only(proxy: Running) -> None:
     path = "/cams/api/v1/wall"
-    with Client.connect(nginx.port, {"Origin": nginx.url}, path=path) as client:
+    with Client.connect(proxy.port, {"Origin": proxy.url}, path=path) as client:
         assert client.status == 101
         client.watch({"id": 7, "camera": "cam2"})
         assert [client.picture().id for _ in range(3)] == [7, 7, 7]
-    with Client.connect(nginx.port, {"Origin": "https://elsewhere.example"}, path=path) as client:
+    with Client.connect(proxy.port, {"Origin": "https://elsewhere.example"}, path=path) as client:
         assert client.status == 403
+
+
+@pytest.fixture(scope="module")
+def nginx(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with Nginx(tmp_path_factory.mktemp("nginx"), server.port) as nginx:
+        yield nginx
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("path", "picture", "viewers"),
     [
-        ("/cams/", '[data-camera="cam5"] canvas', 5),
+        ("/cams/", '[data-camera="cam5"] canvas', 6),
         ("/cams/cameras/cam1", "#picture", 1),
         ("/cams/embed/cam1", "img", 1),
     ],
@@ -360,10 +379,10 @@ def test_pictures_move_in_a_browser_through_nginx(
     assert strangers in ([], ["about:blank"])
 
 
-def test_nginx_makes_pictures_hardly_older(server: Server, nginx: Nginx) -> None:
+def test_a_proxy_makes_pictures_hardly_older(server: Server, proxy: Running) -> None:
     with (
         Viewer(server.port, f"{STREAM}?extra_headers=1", version="1.0") as direct,
-        Viewer(nginx.port, f"/cams{STREAM}?extra_headers=1", version="1.0") as proxied,
+        Viewer(proxy.port, f"/cams{STREAM}?extra_headers=1", version="1.0") as proxied,
     ):
         read_all((direct, proxied), 30)
     added_s = _median_age_s(proxied) - _median_age_s(direct)
@@ -377,21 +396,66 @@ def _median_age_s(viewer: Viewer) -> float:
     return statistics.median(now + at - float(part["X-Captured-At"]) for part, at in arrivals)
 
 
+# Requests through proxies: large, and without an end.
+
+
+def test_a_push_without_end_is_seen_at_once_through_a_proxy(server: Server, proxy: Running) -> None:
+    """A proxy that waits for the end of a request never passes this one on."""
+    picture = PICTURE.read_bytes()
+    part = b"--x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(picture), picture)
+    before = server.camera("phone")["frames"]
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as sock:
+        sock.sendall(
+            b"POST /cams/api/v1/cameras/phone/push?takeover=true HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: multipart/x-mixed-replace; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        for number in range(1, 4):
+            sock.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+            count = before + number
+            server.wait_for_camera(lambda info, count=count: info["frames"] >= count, 10, "phone")
+        sock.sendall(b"5\r\n--x--\r\n0\r\n\r\n")
+        assert sock.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+
+
+def test_an_upload_larger_than_pictures_comes_through_a_proxy(server: Server, proxy: Running) -> None:
+    size = 21 * 1024 * 1024
+    announced = {"Tus-Resumable": "1.0.0", "Upload-Length": str(size), "Upload-Metadata": "filename YS5tcDQ="}
+    begun = post(proxy.port, "/cams/api/v1/videos", b"", announced)
+    assert begun.status == 201
+    path = begun.headers["location"].removeprefix(proxy.url)
+    assert path.startswith("/cams/api/v1/videos/")
+    piece = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    answer = post(proxy.port, path, bytes(size - 1), piece, method="PATCH")
+    assert answer.status == 204, answer.text
+    assert answer.headers["upload-offset"] == str(size - 1)
+    sock = socket.create_connection(("127.0.0.1", proxy.port), 10)
+    with sock:
+        sock.sendall(f"GET {path}/events HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}\r\n\r\n".encode())
+        told = b""
+        while b"\n\n" not in told.partition(b"event: video")[2]:
+            told += sock.recv(65536) or pytest.fail(f"the events ended after {told!r}")
+    assert get(proxy.port, path, method="DELETE").status == 204
+
+
 # Who claims to be someone else.
 
 
-def test_limit_per_address_counts_clients_behind_nginx_not_what_they_claim(
-    server: Server, nginx: Nginx
+def test_limit_per_address_counts_clients_behind_a_proxy_not_what_they_claim(
+    server: Server, proxy: Running
 ) -> None:
     assert server.has_viewers(0)
     with ExitStack() as stack:
         for number in range(MAX_PER_ADDRESS):
             claim = {"X-Forwarded-For": f"192.0.2.{number}", "X-Real-IP": f"192.0.2.{number}"}
-            assert _watch(stack, nginx.port, "127.0.0.9", f"/cams{STREAM}", claim) == 200
-        for port, path in ((nginx.port, f"/cams{STREAM}"), (server.port, STREAM)):
+            assert _watch(stack, proxy.port, "127.0.0.9", f"/cams{STREAM}", claim) == 200
+        for port, path in ((proxy.port, f"/cams{STREAM}"), (server.port, STREAM)):
             for claim in ({}, {"X-Forwarded-For": "192.0.2.99"}, {"X-Forwarded-For": "127.0.0.1"}):
                 assert _watch(stack, port, "127.0.0.9", path, claim) == 503
-        assert _watch(stack, nginx.port, "127.0.0.8", f"/cams{STREAM}", {}) == 200
+        assert _watch(stack, proxy.port, "127.0.0.8", f"/cams{STREAM}", {}) == 200
     assert server.has_viewers(0)
 
 
@@ -404,10 +468,10 @@ def _watch(stack: ExitStack, port: int, source: str, path: str, headers: Mapping
     return int(sock.recv(12, socket.MSG_WAITALL).split()[1])
 
 
-def test_nginx_passes_on_no_claim_about_the_address(nginx: Nginx) -> None:
-    text = get(nginx.port, "/cams/cameras/cam1", SPOOFED).text
+def test_a_proxy_passes_on_no_claim_about_the_address(proxy: Running) -> None:
+    text = get(proxy.port, "/cams/cameras/cam1", SPOOFED).text
     assert "evil" not in text
-    assert f"{nginx.url}/cams/embed/cam1" in text
+    assert f"{proxy.url}/cams/embed/cam1" in text
 
 
 @pytest.mark.parametrize("more", [{}, {"X-Forwarded-Ssl": "on"}, {"SCRIPT_NAME": "/cameras"}])

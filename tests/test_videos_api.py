@@ -182,6 +182,16 @@ def test_video_in_one_request_is_annotated_and_can_be_fetched_in_parts(
     assert "input.mp4" not in videos.files(info["id"])
 
 
+def test_a_video_may_be_larger_than_all_other_requests(tmp_path: Path, short: bytes) -> None:
+    """It is taken whole, and as the one piece that tus-js-client sends if it is told nothing."""
+    size = 21 * 1024 * 1024
+    body = short + bytes(size - len(short))
+    with Videos(tmp_path) as videos:
+        assert videos.ask("POST", "?name=whole.mp4", body).status == 201
+        answer = videos.append(videos.begin("piece.mp4", size), 0, body)
+        assert (answer.status, answer.headers.get("upload-offset")) == (204, str(size)), answer.text
+
+
 def test_pieces_become_a_video_whatever_is_tried_between_them(videos: Videos, short: bytes) -> None:
     id = videos.begin("pieces.mp4", len(short))
     assert videos.append(id, 0, short[:1000]).headers["upload-offset"] == "1000"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 
 from flask import request
@@ -25,7 +26,7 @@ class EndlessBody:
 
     def __init__(self, timeout_s: float) -> None:
         """timeout_s: how long nothing may come, on servers that let us say so."""
-        request.max_content_length = None
+        request.max_content_length = sys.maxsize  # None is the application's own limit
         if unreader := _paced_unreader():
             unreader.take_any_time()
         sock = request.environ.get("gunicorn.socket")

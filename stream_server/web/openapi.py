@@ -161,10 +161,17 @@ class _Types:
 
     def content(self, content: Content, mode: JsonSchemaMode) -> Json:
         """Return the media types of an answer or a body."""
-        return {kind: self._media(model, mode) for kind, model in content.items()}
+        return {
+            kind: {"schema": self._references[model, mode] if model else _schema_without_model(kind)}
+            for kind, model in content.items()
+        }
 
-    def _media(self, model: type[BaseModel] | None, mode: JsonSchemaMode) -> Json:
-        return {"schema": self._references[model, mode]} if model else {}
+
+def _schema_without_model(kind: str) -> Json:
+    """Return what a body of this media type is; generators of clients skip one without a schema."""
+    if kind == "application/json":
+        return {"type": "object"}
+    return {"type": "string"} if kind.startswith("text/") else {"type": "string", "format": "binary"}
 
 
 def _describe(app: Flask, rule: Rule, operation: Operation, types: _Types) -> Json:

@@ -21,6 +21,7 @@ from stream_server.web.settings_api import MERGE_PATCH, CameraBody, Finding, Set
 from stream_server.web.status import StatusQuery
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.uploads import DetectBody
+from stream_server.web.video_files import MEDIA_TYPES
 from stream_server.web.video_info import VideoInfo, VideoList
 from stream_server.web.video_uploads import PIECE, VideoBody, VideoQuery
 
@@ -30,8 +31,10 @@ Content = Mapping[str, type[BaseModel] | None]
 PROBLEM: Content = {"application/problem+json": schemas.Problem}
 JPEG = "image/jpeg"
 MJPEG = "multipart/x-mixed-replace"
-FILES: Content = {"*/*": None}
-PICTURES: Content = {JPEG: None, "image/png": None, "image/webp": None, "image/bmp": None}
+ANY_BYTES = "application/octet-stream"
+FILES: Content = dict.fromkeys((ANY_BYTES, *MEDIA_TYPES.values()))
+"""Bytes first: that is what programs take that know none of the others."""
+PICTURES: Content = {JPEG: None, "image/png": None, "image/webp": None, "image/bmp": None, ANY_BYTES: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "cameras",
         _json(schemas.Pushed),
         PushQuery,
-        {JPEG: None, MJPEG: None, "video/x-motion-jpeg": None},
+        {JPEG: None, MJPEG: None, "video/x-motion-jpeg": None, ANY_BYTES: None},
         errors=(404, 409, 411, 413, 503),
     ),
     "push.no_push": Operation(
@@ -100,7 +103,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "videos",
         _json(VideoInfo),
         VideoQuery,
-        {**_json(VideoBody), "video/mp4": None, "application/octet-stream": None},
+        {**_json(VideoBody), "video/mp4": None, ANY_BYTES: None},
         errors=(409, 411, 412, 413, 415, 422, 503, 507),
         status=201,
     ),

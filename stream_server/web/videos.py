@@ -26,6 +26,7 @@ from stream_server.web.current import engine, grant, lease
 from stream_server.web.eventstream import EventStream
 from stream_server.web.live import HEARTBEAT_S
 from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
+from stream_server.web.video_files import media_type_of
 from stream_server.web.video_info import VideoInfo, VideoList
 from stream_server.web.video_uploads import NOTHING_FOR_S, take_piece, take_video, tell_protocol
 
@@ -150,7 +151,7 @@ def _send(job: Job, name: str | None) -> Response:
         stack.enter_context(one_of_the_budget())
         _limit_waits()
         try:
-            response = send_file(path, conditional=True, as_attachment=name is not None)
+            response = send_file(path, media_type_of(path), conditional=True, as_attachment=name is not None)
         except FileNotFoundError:
             abort(404, "the file is gone")
         response.call_on_close(stack.pop_all().close)

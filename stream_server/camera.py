@@ -72,6 +72,8 @@ class Camera:
         self._is_stopped = False
         self._capture: Capture | None = None
         self._abandoned: list[Capture] = []
+        self._source: Source | None = None  # the one opened last
+        self._past_errors = 0  # of those before it
         self._log = _TroubleLog(self._clock)
 
     def start(self) -> None:
@@ -202,6 +204,11 @@ class Camera:
         return self._rate.count
 
     @property
+    def decode_errors(self) -> int:
+        """Pictures since the start that its sources got broken, or withheld as predicted from such."""
+        return self._past_errors + (self._source.decode_errors if self._source else 0)
+
+    @property
     def age_s(self) -> float | None:
         """Seconds since the last picture, None before the first."""
         return None if self._picture_at is None else self._clock.now() - self._picture_at
@@ -238,6 +245,8 @@ class Camera:
         """The source is open."""
         with self._lock:
             if self._is_current(capture):
+                self._past_errors = self.decode_errors
+                self._source = source
                 self.description = source.description
                 self.size_wh = source.size_wh if all(source.size_wh) else self.size_wh
 

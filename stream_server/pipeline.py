@@ -170,6 +170,11 @@ class Pipeline:
         return self._task is not None
 
     @property
+    def decode_errors(self) -> int:
+        """Pictures since the start that were broken, or predicted from one that was broken or lost."""
+        return self.counters.decode_errors + self.camera.decode_errors
+
+    @property
     def labels(self) -> Mapping[int, str]:
         """The names of the class ids; empty without a detector or before it is ready."""
         return self._analyst.labels if self._analyst else {}

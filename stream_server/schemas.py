@@ -35,7 +35,9 @@ class CameraInfo(BaseModel):
     dropped: int = Field(description="Pictures replaced by a newer one before anyone looked.")
     drawn: int = Field(description="Pictures annotated.")
     encoded: int = Field(description="Pictures encoded.")
-    decode_errors: int
+    decode_errors: int = Field(
+        description="Pictures that were broken, or predicted from one that was broken or lost on the way."
+    )
     detector_errors: int
 
     @classmethod
@@ -61,7 +63,7 @@ class CameraInfo(BaseModel):
             dropped=counters.dropped,
             drawn=counters.drawn,
             encoded=counters.encoded,
-            decode_errors=counters.decode_errors,
+            decode_errors=pipeline.decode_errors,
             detector_errors=counters.detector_errors,
         )
 

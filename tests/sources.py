@@ -25,6 +25,7 @@ class ScriptedSource(Source):
 
     def __init__(self, poll_s: float | None = 0.2) -> None:
         self.opened = 0
+        self.broken = 0
         self._poll_s = poll_s
         self.wanted: list[bool] = []
         self._script: queue.Queue[Picture | SourceError | None] = queue.Queue()
@@ -33,6 +34,10 @@ class ScriptedSource(Source):
         """Let the next reads return or raise these."""
         for item in script:
             self._script.put(item)
+
+    @property
+    def decode_errors(self) -> int:
+        return self.broken
 
     def open(self) -> None:
         self.opened += 1

@@ -18,6 +18,7 @@ from stream_server.config import CameraConfig
 from stream_server.errors import ImageError, SourceEnded, SourceError
 from stream_server.frames import EncodedFrame, Picture
 from stream_server.pipeline import Pipeline
+from stream_server.schemas import CameraInfo
 from stream_server.streams import Variant, Viewer
 from stream_server.telemetry import Telemetry
 from tests.fakes import scripted_image
@@ -142,6 +143,23 @@ def test_a_frame_keeps_its_cameras_true_size_when_that_changes(source: ScriptedS
             while (frame := next_frame(viewer)).is_message or frame.sequence < number:
                 pass
             assert (frame.size_wh, decoded(frame).shape) == (size_wh, (size_wh[1], size_wh[0], 3))
+
+
+def test_what_sources_count_as_broken_is_told(source: ScriptedSource) -> None:
+    sources = [source, ScriptedSource()]
+    pictures = iter(sources)
+    with running(source) as pipeline:
+        pipeline.camera._open_source = lambda _: next(pictures)
+        pipeline.camera.reconfigure(pipeline.config)  # opens it anew
+        source.emit(raw_picture(plain(0)))
+        becomes(lambda: pipeline.camera.is_online)
+        source.broken = 11
+        assert pipeline.decode_errors == CameraInfo.of(pipeline).decode_errors == 11
+        source.emit(SourceError("lost"))
+        becomes(lambda: sources[1].opened == 1)
+        sources[1].broken = 2
+        sources[1].emit(raw_picture(plain(0)))
+        becomes(lambda: pipeline.decode_errors == 13)
 
 
 def test_a_broken_picture_is_counted_and_the_next_one_shown(source: ScriptedSource) -> None:

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
+from stream_server.sources.continuity import FrameNumbers
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -68,7 +69,8 @@ class PacketDecoder:
     def __init__(self, stream: VideoStream, *, hide_broken: bool = False) -> None:
         """Set up the decoder of `stream`. Raises SourceError when its codec is not supported.
 
-        hide_broken: return nothing from a broken frame to the next key frame, for ways that lose packets.
+        hide_broken: return nothing from a broken or missing frame to the next key frame, for ways that lose
+        packets; each that is not returned is counted.
         Where none get lost, what FFmpeg flags is a camera's own way of cutting its stream, fit to be seen.
         """
         self._hides_broken = hide_broken
@@ -78,6 +80,10 @@ class PacketDecoder:
         self.codec = CODECS[name]
         self.decode_errors = 0
         self._codec = stream.codec_context
+        is_numbered = hide_broken and name == "h264"
+        self._numbers = FrameNumbers(self._codec.extradata) if is_numbered else None
+        self._is_damaged = False  # something is missing that all is predicted from up to the next key frame
+        self._is_prompt = False  # whether each packet gives a frame
         # A container's word goes over the stream's own, which may come later and change
         # (av_guess_sample_aspect_ratio in libavformat/avformat.h).
         said = stream.sample_aspect_ratio
@@ -131,9 +137,13 @@ class PacketDecoder:
         self._lose_step()
 
     def _decode_in_step(self, packet: VideoPacket) -> list[VideoFrame]:
+        if self._numbers and not self._numbers.follows(bytes(packet), is_key=packet.is_keyframe):
+            self._lose_step()
+            self._is_damaged = True
         if self._waited is not None and not self._is_start(packet):
+            self.decode_errors += self._is_damaged
             return []
-        self._waited = None
+        self._waited, self._is_damaged = None, False
         return self._decode_one(packet)
 
     def _decode_one(self, packet: VideoPacket | None) -> list[VideoFrame]:
@@ -143,6 +153,10 @@ class PacketDecoder:
             return []
         except av.FFmpegError:
             return self._broken([])
+        is_missing = self._hides_broken and self._is_prompt and not frames and packet is not None
+        if is_missing:  # so FFmpeg's H.265 leaves out what is predicted from a picture that it has not got
+            self.decode_errors += 1
+        self._is_prompt = bool(frames) or is_missing
         return self._broken(frames) if any(frame.is_corrupt for frame in frames) else frames
 
     def _broken(self, frames: list[VideoFrame]) -> list[VideoFrame]:
@@ -151,6 +165,7 @@ class PacketDecoder:
         if not self._hides_broken:
             return frames
         self._lose_step()
+        self._is_damaged = True
         return []
 
     def _is_start(self, packet: VideoPacket) -> bool:
@@ -162,6 +177,7 @@ class PacketDecoder:
     def _lose_step(self) -> None:
         self._take_kept()
         self._codec.flush_buffers()
+        self._is_prompt = False
         self._waited = 0
 
     def _take_kept(self) -> list[VideoPacket]:

@@ -15,6 +15,11 @@ class Source(ABC):
     #: What the source says about itself once open, e.g. "H.264 over RTSP/TCP", "MJPEG over HTTP".
     description: str = ""
 
+    @property
+    def decode_errors(self) -> int:
+        """Pictures since it was opened that were broken, or predicted from one that was; only grows."""
+        return 0
+
     @abstractmethod
     def open(self) -> None:
         """Open it; returns when pictures can be read, at the latest after the configured connect timeout.

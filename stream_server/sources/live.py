@@ -44,7 +44,7 @@ class LiveSource(Source):
 
     @property
     def decode_errors(self) -> int:
-        """Packets since opening whose frame was broken."""
+        """Pictures since opening that were broken, or withheld since one that they build on was."""
         return self._decoder.decode_errors if self._decoder else 0
 
     def open(self) -> None:

@@ -53,7 +53,12 @@ class WebcamSource(Source):
         self._poll: select.poll | None = None
         self._sends_jpegs = False
         self._has_grabbed = False
-        self.decode_errors = 0
+        self._broken = 0
+
+    @property
+    def decode_errors(self) -> int:
+        """Pictures since opening that were no usable JPEG."""
+        return self._broken
 
     def open(self) -> None:
         """Open it, asking for JPEGs and for the configured size and rate, which it may round."""
@@ -146,7 +151,7 @@ class WebcamSource(Source):
         try:
             return _picture_of_webcam(data.tobytes() if is_whole and data is not None else b"")
         except ImageError:
-            self.decode_errors += 1
+            self._broken += 1
             return None
 
     def _lost(self, failure: str) -> SourceError:

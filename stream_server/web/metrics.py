@@ -57,7 +57,8 @@ class _EngineCollector(Collector):
             fps.add_metric((name,), pipeline.camera.fps)
             overload.add_metric((name,), pipeline.governor.level)
             frames.add_metric((name, "captured"), pipeline.camera.captured)
-            for event, count in vars(pipeline.counters).items():
+            counts = {**vars(pipeline.counters), "decode_errors": pipeline.decode_errors}
+            for event, count in counts.items():
                 frames.add_metric((name, event), count)
         return online, fps, overload, frames
 

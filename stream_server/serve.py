@@ -28,6 +28,7 @@ from stream_server.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.memory import share_arenas
+from stream_server.ownership import own_folders
 from stream_server.reception import PatientWorker, limit_waits
 from stream_server.settings.live import LiveSettings
 from stream_server.settings.origin import Origin, Reading
@@ -56,6 +57,7 @@ def serve(
     marker = _marker(config, origin)
     _check_access(config, marker)
     share = _share_out(config)
+    own_folders(config, origin.path if origin else None, _url(*listener.getsockname()[:2]))
     _Arbiter(
         _Application(config, origin, reading, listener, marker=marker, share=share, verbose=verbose)
     ).run()
@@ -284,10 +286,7 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 
 def _announce(engine: Engine, host: str, port: int) -> None:
     """Say where to look as soon as there is something to see."""
-    name = f"[{host}]" if ":" in host else host
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        name = "localhost"
-    url = f"http://{name}:{port}/"
+    url = _url(host, port)
     until = time.monotonic() + FIRST_FRAME_WITHIN_S
     while (
         cameras := [pipeline.camera for pipeline in engine.pipelines.values()]
@@ -299,6 +298,13 @@ def _announce(engine: Engine, host: str, port: int) -> None:
             break
         time.sleep(POLL_S)
     log.info("Serving at %s; no camera shows a picture yet", url)
+
+
+def _url(host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        name = "localhost"
+    return f"http://{name}:{port}/"
 
 
 def _shows_nothing(camera: Camera) -> bool:

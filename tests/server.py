@@ -26,8 +26,10 @@ COMMAND = (sys.executable, "-m", "stream_server")
 END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """Before a command: a server must not outlive the tests that somebody kills."""
 CHECKOUT = Path(__file__).parents[1]
-NO_ACCOUNTS = ("--set", "auth.database=sqlite:////nonexistent/accounts.db")
-"""Who tries the checkout out may have made users there."""
+NO_ACCOUNTS = (
+    "--set", "auth.database=sqlite:////nonexistent/accounts.db", "--set", "videos.folder=/nonexistent/videos",
+)  # fmt: skip
+"""Who tries the checkout out may have made users there, or have a server running."""
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 30.0
 

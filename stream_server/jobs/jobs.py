@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stream_server.accounts.address import path_of
 from stream_server.config import Config
 from stream_server.errors import LimitError, UploadConflict
 from stream_server.jobs import limits
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Jobs:
     """The videos. Any thread may call anything; all may raise AccountsError for a database that is gone.
 
-    The database is the accounts', or one in the folder of the videos; it is made with the first video.
+    The database is the accounts' file, or one in the folder of the videos; it is made with the first video.
     """
 
     def __init__(
@@ -144,8 +145,10 @@ class Jobs:
 
 
 def _database_of(config: Config) -> str:
-    if config.auth.database:
-        return config.auth.database.get_secret_value()
+    """Return the accounts' if it is a file, which one server has; else one beside the videos it is about."""
+    accounts = config.auth.database.get_secret_value() if config.auth.database else ""
+    if path_of(accounts):
+        return accounts
     return f"sqlite:///{Path(config.videos.folder).absolute() / 'videos.db'}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.frames import Picture
 from stream_server.sources import open_source
-from stream_server.sources.hls import HLSSource
+from stream_server.sources.hls import MAX_IN_VAIN, RELOAD_S, HLSSource
 from tests.cameras.videofile import number_of, numbered_image, write_numbered
 from tests.nginx import NginxFiles
 from tests.patience import soon
@@ -34,6 +35,7 @@ class Server:
     """Serves the files of a dictionary; a function is asked for its content, None leaves clients waiting.
 
     password: what the files ending with `locked` need. chunk_bytes: answers come in chunks of that size.
+    redirects: from path to address. cookie: set by playlists, and needed for all else.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Server:
         *,
         locked: str = "",
         chunk_bytes: int = 0,
+        redirects: Mapping[str, str] | None = None,
+        cookie: str = "",
     ) -> None:
         self.asked: list[str] = []
         self.authorizations: list[str | None] = []
@@ -57,11 +61,19 @@ class Server:
                 if is_locked and self.headers["Authorization"] != basic(password or ""):
                     self.answer(401, b"who?", {"WWW-Authenticate": 'Basic realm="hls"'}, chunk_bytes)
                     return
+                if to := (redirects or {}).get(self.path):
+                    self.answer(302, headers={"Location": to}, chunk_bytes=chunk_bytes)
+                    return
+                is_list = ".m3u8" in self.path
+                if cookie and not is_list and self.headers["Cookie"] != cookie:
+                    self.answer(403, b"no cookie", chunk_bytes=chunk_bytes)
+                    return
+                headers = {"Set-Cookie": f"{cookie}; Path=/; HttpOnly"} if cookie and is_list else {}
                 content = files.get(self.path)
                 body = content() if callable(content) else content
                 if content is not None and body is None:
                     owner.closing.wait(20)
-                self.answer(200 if body is not None else 404, body or b"", chunk_bytes=chunk_bytes)
+                self.answer(200 if body is not None else 404, body or b"", headers, chunk_bytes)
 
         self._server = WebServer(Handler)
 
@@ -244,6 +256,100 @@ def test_a_master_playlist_leads_to_its_video(segments: dict[str, bytes]) -> Non
     master = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=100000\nlive.m3u8\n"
     with Server({**segments, "/master.m3u8": master}) as server:
         assert play(server.url("/master.m3u8"))[0] == list(range(FRAMES))
+
+
+def test_addresses_are_relative_to_where_the_playlist_was_found(segments: dict[str, bytes]) -> None:
+    moved = {f"/far/away{path}": content for path, content in segments.items()}
+    master = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\naway/live.m3u8?token=1\n"
+    files = {**moved, "/far/master.m3u8": master, "/far/away/live.m3u8?token=1": moved["/far/away/live.m3u8"]}
+    redirects = {"/live.m3u8": "/far/away/live.m3u8", "/master.m3u8": "/far/master.m3u8"}
+    with Server(files, redirects=redirects) as server:
+        for path in redirects:
+            assert play(server.url(path))[0] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("chunk_bytes", [0, 4096])
+def test_cookies_of_the_playlist_are_shown_with_its_segments(
+    segments: dict[str, bytes], chunk_bytes: int
+) -> None:
+    with Server(segments, cookie="session=1a2b", chunk_bytes=chunk_bytes) as server:
+        assert play(server.url())[0] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("name", ["seg?id={}", "seg{}", "seg/{}.jpg", "{}.php?x=.m3u8"])
+def test_names_of_segments_tell_nothing(segments: dict[str, bytes], name: str) -> None:
+    named = {f"/{name.format(k)}": segments[f"/live{k}.ts"] for k in range(4)}
+    with Server({"/live.m3u8": playlist(*(path[1:] for path in named)), **named}) as server:
+        assert play(server.url())[0] == list(range(FRAMES))
+
+
+MASTER = """\
+\ufeff#EXTM3U
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="English, stereo",DEFAULT=YES,URI="sound.m3u8"
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="English",URI="words.m3u8"
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9999999,RESOLUTION=640x480,URI="keys.m3u8"
+#EXT-X-STREAM-INF:BANDWIDTH=9000000,CODECS="mp4a.40.2",AUDIO="a"
+sound.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=500,RESOLUTION=32x24,CODECS="mp4a.40.2,avc1.42c00b",AUDIO="a",SUBTITLES="s"
+small.m3u8
+
+#EXT-X-STREAM-INF:BANDWIDTH=900,AVERAGE-BANDWIDTH=1,RESOLUTION=64x48,CODECS="avc1.42c00b",SUBTITLES="s"
+# a comment
+live.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=800,RESOLUTION=64x48
+worse.m3u8
+"""
+
+
+def test_largest_video_of_a_master_is_fetched_and_nothing_else(segments: dict[str, bytes]) -> None:
+    with Server({**segments, "/master.m3u8": MASTER.replace("\n", "\r\n").encode()}) as server:
+        assert play(server.url("/master.m3u8"))[0] == list(range(FRAMES))
+        assert {path for path in server.asked if path.endswith(".m3u8")} == {"/master.m3u8", "/live.m3u8"}
+
+
+def test_master_of_sound_alone_is_refused_in_words() -> None:
+    master = b'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="mp4a.40.2"\nsound.m3u8\n'
+    with Server({"/live.m3u8": master}) as server:
+        assert refusal(server.url()).reason == "the playlist names no video"
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"/live.m3u8": b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlive.m3u8\n"}, "lead to other playlists"),
+        ({"/live.m3u8": playlist("live.m3u8", "live.m3u8")}, "not a playlist of H.264"),
+        (
+            {"/live.m3u8": playlist(*["live.m3u8?again"] * 999), "/live.m3u8?again": playlist("x.ts")},
+            "names itself",
+        ),
+        ({"/live.m3u8": playlist(*(f"gone{k}.ts" for k in range(5000)))}, "answers 404"),
+        ({"/live.m3u8": playlist(*["empty.ts"] * 5000), "/empty.ts": b""}, "no picture"),
+        ({"/live.m3u8": playlist(*["page.ts"] * 5000), "/page.ts": b"<html>" * 5000}, ""),
+    ],
+)
+def test_circles_and_endless_lists_are_asked_for_a_few_times(files: dict[str, bytes], reason: str) -> None:
+    with Server(files) as server:
+        assert reason in refusal(server.url()).reason
+        assert len(server.asked) <= MAX_IN_VAIN + 5
+
+
+def test_live_playlist_is_not_asked_for_all_the_time(segments: dict[str, bytes]) -> None:
+    live = playlist("live0.ts", is_live=True).replace(b"TARGETDURATION:1", b"TARGETDURATION:0")
+    asked_at: list[float] = []
+
+    def hasty() -> bytes:
+        asked_at.append(time.monotonic())
+        return live.replace(b"0.250", b"0.000")
+
+    with (
+        Server({**segments, "/live.m3u8": hasty}) as server,
+        pytest.raises(SourceError),
+        opened(server.url(), connect_timeout_s=2, read_timeout_s=2) as source,
+    ):
+        read_on(source)
+    gaps = [later - sooner for sooner, later in itertools.pairwise(asked_at)]
+    assert len(gaps) >= 2
+    assert min(gaps) > 0.8 * RELOAD_S
 
 
 def test_credentials_open_it_and_go_to_no_other_host(segments: dict[str, bytes]) -> None:

@@ -456,6 +456,39 @@ def test_one_address_cannot_go_through_all_accounts() -> None:
     assert made == 100
 
 
+def test_account_is_slowed_down_for_strangers_and_never_for_its_owner() -> None:
+    tries = Tries(clock := Clock())
+    right = tries.begin("anna", "192.168.1.5")
+    assert not isinstance(right, float)
+    tries.forgive(right)
+    made = 0
+    for number in range(3600):
+        clock.now += 1
+        made += not isinstance(tries.begin("anna", f"10.1.{number // 256}.{number % 256}"), float)
+    assert made == 100
+    assert isinstance(tries.begin("anna", "10.9.9.9"), float)
+    assert not isinstance(tries.begin("bert", "10.9.9.9"), float)
+    for owners in ("192.168.1.5", "127.0.0.1"):
+        assert not isinstance(tries.begin("anna", owners), float)
+
+
+def test_strangers_at_once_get_no_further_than_one_after_the_other() -> None:
+    tries = Tries(Clock())
+    made = [tries.begin("anna", f"10.1.0.{number}") for number in range(200)]
+    assert sum(not isinstance(one, float) for one in made) == 5
+
+
+def test_memory_of_owners_is_bounded() -> None:
+    tries = Tries(clock := Clock())
+    for number in range(MAX_KEYS + 10):
+        clock.now += 10
+        made = tries.begin(f"user{number}", f"10.0.{number // 256}.{number % 256}")
+        assert not isinstance(made, float)
+        tries.forgive(made)
+    assert len(tries._known) == MAX_KEYS
+    assert not tries._made
+
+
 def test_addresses_of_one_ipv6_network_are_one_client() -> None:
     tries = Tries(Clock())
     tries.begin("anna", "2001:db8:1:2::1")

@@ -13,6 +13,9 @@ LIMITS = ((1, 1.0), (5, 60.0), (20, 3600.0))
 """So many wrong ones in so many seconds, for one account from one address."""
 ADDRESS_FACTOR = 5
 """One address may try more, at different accounts: many people may share it."""
+ACCOUNT_FACTOR = 5
+"""One account may be tried more from all addresses together from which nobody was right yet: its owner's are
+never slowed down by what others try."""
 MAX_ACCOUNT_LENGTH = 64
 MAX_KEYS = 10_000
 """Accounts and addresses remembered; the one that tried longest ago is forgotten first."""
@@ -22,7 +25,7 @@ MAX_KEYS = 10_000
 class Try:
     """One that is being made, or was wrong."""
 
-    keys: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...]  # of its address, of account and address, and of a strange account
     at: float
 
 
@@ -32,28 +35,36 @@ class Tries:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds that only go up."""
         self._clock = clock
-        self._lock = threading.Lock()  # guards the dictionary
+        self._lock = threading.Lock()  # guards the two below
+        self._known: OrderedDict[tuple[str, ...], None] = OrderedDict()  # addresses of who was right
         self._made: OrderedDict[tuple[str, ...], deque[float]] = OrderedDict()
 
     def begin(self, account: str, address: str) -> Try | float:
         """Return the try that may be made now, or the seconds until then."""
-        network = _network(address)
-        keys = ((network,), (network, account[:MAX_ACCOUNT_LENGTH]))
+        network, account = _network(address), account[:MAX_ACCOUNT_LENGTH]
+        factors = {(network,): ADDRESS_FACTOR, (network, account): 1}
         now = self._clock()
         with self._lock:
-            wait_s = max(self._wait_s(keys[0], now, ADDRESS_FACTOR), self._wait_s(keys[1], now, 1))
+            if (network, account) not in self._known and not _is_here(address):
+                factors["", account] = ACCOUNT_FACTOR
+            wait_s = max(self._wait_s(key, now, factor) for key, factor in factors.items())
             if wait_s > 0:
                 return wait_s
-            for key in keys:
+            for key in factors:
                 self._made.setdefault(key, deque()).append(now)
                 self._made.move_to_end(key)
             while len(self._made) > MAX_KEYS:
                 self._made.popitem(last=False)
-        return Try(keys, now)
+        return Try(tuple(factors), now)
 
     def forgive(self, made: Try) -> None:
-        """Forget a try: it was right."""
+        """Forget a try: it was right, so its address is the account's owner's."""
         with self._lock:
+            owners = made.keys[1]
+            self._known[owners] = None
+            self._known.move_to_end(owners)
+            if len(self._known) > MAX_KEYS:
+                self._known.popitem(last=False)
             for key in made.keys:
                 times = self._made.get(key)
                 if times and made.at in times:
@@ -76,3 +87,11 @@ def _network(address: str) -> str:
     except ValueError:
         return address
     return address if found.version == 4 else str(ip_network((int(found), 64), strict=False))
+
+
+def _is_here(address: str) -> bool:
+    """Return whether somebody tries on the server's own machine, who is no stranger."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

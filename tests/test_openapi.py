@@ -14,10 +14,14 @@ from hypothesis import HealthCheck, given, settings
 
 from stream_server.config import Config
 from stream_server.engine import Engine
+from stream_server.video import sheet
+from stream_server.video.sides import Side
+from stream_server.video.writing import KINDS
 from stream_server.web.access import NEEDS
 from stream_server.web.app import create_app
 from stream_server.web.openapi import REASONS, describe
 from stream_server.web.operations import OPERATIONS
+from stream_server.web.video_files import media_type_of
 from tests.needs import need_module
 from tests.server import SMALL_DEMO, Server, run_command
 
@@ -79,6 +83,24 @@ def test_each_operation_says_what_it_does(document: dict[str, Any]) -> None:
         for parameter in operation.get("parameters", ()):
             assert parameter["description"], (operation["operationId"], parameter["name"])
             assert "null" not in str(parameter["schema"])
+
+
+def test_bodies_and_answers_are_of_real_kinds_with_a_schema(document: dict[str, Any]) -> None:
+    """Generators of clients leave out what is not."""
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    described = [part for operation in operations for part in operation["responses"].values()]
+    described += [operation["requestBody"] for operation in operations if "requestBody" in operation]
+    contents = [(kind, media) for part in described for kind, media in part.get("content", {}).items()]
+    assert contents
+    for kind, media in contents:
+        assert re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", kind)
+        assert media["schema"]
+
+
+def test_all_that_is_made_of_videos_has_a_media_type() -> None:
+    sides = {side.suffix for side in (*Side.__subclasses__(), sheet.Sheet)}
+    for suffix in {*KINDS, *sides, ".jpg"}:
+        assert media_type_of(Path(f"a{suffix}")) != "application/octet-stream", suffix
 
 
 def test_references_lead_somewhere(document: dict[str, Any]) -> None:

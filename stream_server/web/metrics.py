@@ -71,11 +71,14 @@ class _EngineCollector(Collector):
         )
         for name, pipeline in self._engine.pipelines.items():
             sent.add_metric((name,), pipeline.streams.sent_bytes)
-            for stream, count in pipeline.streams.audience().items():
+            audience = pipeline.streams.audience()
+            for stream, count in audience.items():
                 variant = stream.variant
                 values = (name, *(str(value or "") for value in astuple(variant)))
                 viewers.add_metric(values, count)
                 fps.add_metric(values, stream.rate.per_second)
+            if not audience:  # a series that is not there is no 0: sums and alerts would have nothing
+                viewers.add_metric((name, *[""] * (len(labels) - 1)), 0)
         return viewers, fps, sent
 
     def _detector(self) -> Iterable[Metric]:
@@ -85,13 +88,12 @@ class _EngineCollector(Collector):
         images = CounterMetricFamily("stream_server_detector_images", "Images answered.", labels=("worker",))
         restarts = CounterMetricFamily("stream_server_detector_restarts", "Workers lost.", labels=("worker",))
         seconds = GaugeMetricFamily("stream_server_inference_seconds", "Recent mean.", labels=("worker",))
-        if self._engine.pool:
-            status = self._engine.pool.status()
-            for state in ("starting", "idle", "busy", "stopping", "down"):
-                workers.add_metric((state,), sum(worker.state == state for worker in status.workers))
-            for worker in status.workers:
-                number = str(worker.number)
-                images.add_metric((number,), worker.images)
-                restarts.add_metric((number,), worker.restarts)
-                seconds.add_metric((number,), worker.inference_ms / 1000)
+        running = self._engine.pool.status().workers if self._engine.pool else ()
+        for state in ("starting", "idle", "busy", "stopping", "down"):
+            workers.add_metric((state,), sum(worker.state == state for worker in running))
+        for worker in running:
+            number = str(worker.number)
+            images.add_metric((number,), worker.images)
+            restarts.add_metric((number,), worker.restarts)
+            seconds.add_metric((number,), worker.inference_ms / 1000)
         return workers, images, restarts, seconds

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import re
 import socket
 import threading
 import time
@@ -166,7 +168,80 @@ def test_refused_credentials_are_tried_once(
         source.open()
     source.close()
     assert caught.value.reason == reason
-    assert locked_camera.answers[401] - before <= 2  # the challenge, and the answer to it
+    # The challenge, the answer to it, and what is asked without credentials to say why: one failed login.
+    assert locked_camera.answers[401] - before <= 3
+
+
+_MD5 = 'Digest realm="r", nonce="n", algorithm=MD5'
+_SHA = 'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth"'
+
+
+@contextmanager
+def asking(challenges: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the address of a camera that refuses all it is asked, and what it is asked with."""
+    heads: list[str] = []
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, connection.makefile("rb") as lines:
+                    head = ""
+                    for line in lines:
+                        head += line.decode()
+                        if line == b"\r\n":
+                            heads.append(head)
+                            number = re.search(r"CSeq: (\d+)", head)
+                            fields = [f"CSeq: {number[1] if number else 0}"]
+                            fields += [f"WWW-Authenticate: {challenge}" for challenge in challenges]
+                            answer = "\r\n".join(["RTSP/1.0 401 Unauthorized", *fields, "", ""])
+                            connection.sendall(answer.encode())
+                            head = ""
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = threading.Thread(target=serve, args=(listener,))
+    server.start()
+    try:
+        yield f"rtsp://127.0.0.1:{listener.getsockname()[1]}/stream", heads
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        server.join(5)
+
+
+@pytest.mark.parametrize(
+    ("challenges", "what"),
+    [
+        ([_SHA], "Digest by SHA-256"),
+        ([_MD5, _SHA], "Digest by SHA-256"),
+        ([_MD5.replace("MD5", "SHA-512-256")], "Digest by SHA-512-256"),
+        ([_MD5.replace("MD5", "md5")], "Digest by md5"),
+        (['Bearer realm="r"'], "bearer"),
+        ([_SHA, 'Basic realm="r"'], "Digest by SHA-256"),
+    ],
+)
+def test_what_ffmpeg_cannot_answer_is_named_and_costs_no_login(challenges: list[str], what: str) -> None:
+    with asking(challenges) as (url, heads):
+        source = rtsp_source(url, username="admin", password="canary")
+        with pytest.raises(SourceError, match=f"^the camera wants {what}, which is not supported") as caught:
+            source.open()
+        source.close()
+    assert not isinstance(caught.value, AuthenticationFailed)  # for which one waits long
+    assert heads
+    assert not any("Authorization:" in head for head in heads)
+
+
+@pytest.mark.parametrize(
+    "challenges",
+    [[_MD5], [_MD5 + "-sess"], [_SHA, _MD5], [_MD5 + ', qop="auth,auth-int"'], ['Basic realm="r"'], []],
+)
+def test_what_was_answered_is_a_refusal(challenges: list[str]) -> None:
+    with asking(challenges) as (url, heads):
+        source = rtsp_source(url, username="admin", password="canary")
+        with pytest.raises(AuthenticationFailed, match="the camera refuses the user name or password"):
+            source.open()
+        source.close()
+    assert any("Authorization:" in head for head in heads) == bool(challenges)
 
 
 @pytest.mark.parametrize("path", ["/none", "/sound", "/stream"])

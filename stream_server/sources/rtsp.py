@@ -12,6 +12,7 @@ from av.container import InputContainer
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.sources.live import SLICE_S, LiveSource, error_name
 from stream_server.sources.opening import open_input
+from stream_server.sources.rtsp_auth import ask_challenges, unanswered
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 _PROBE_TIMEOUT_S = 2.0
@@ -77,7 +78,7 @@ class RTSPSource(LiveSource):
         if isinstance(exc, av.error.HTTPUnauthorizedError):
             if self._config.username is None and self._config.password is None:
                 return AuthenticationFailed("the camera asks for a user name and password")
-            return AuthenticationFailed("the camera refuses the user name or password")
+            return self._refused()
         if isinstance(exc, av.error.HTTPForbiddenError):
             return AuthenticationFailed("the camera forbids this user to see the stream (403)")
         if answer := _ANSWERS.get(type(exc)):
@@ -87,14 +88,36 @@ class RTSPSource(LiveSource):
             return SourceError(f"{url.netloc}: no answer within {self._config.connect_timeout_s:g} s")
         return SourceError(f"{url.netloc}: {self._cause(exc)}")
 
+    def _refused(self) -> SourceError:
+        """Return why credentials did not do; where none were sent, the camera locks no account."""
+        host, port = self._server
+        tls = self._tls_context() if self._is_tls else None
+        what = unanswered(ask_challenges(self._config.source, host, port, tls, _PROBE_TIMEOUT_S))
+        if what:
+            return SourceError(
+                f"the camera wants {what}, which is not supported over RTSP, so no password was sent; "
+                "have it offer Digest by MD5 alone, or Basic"
+            )
+        return AuthenticationFailed("the camera refuses the user name or password")
+
+    @property
+    def _server(self) -> tuple[str, int]:
+        url = urlsplit(self._config.source)
+        return url.hostname or "", url.port or _DEFAULT_PORTS[url.scheme]
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if not self._config.verify_tls:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
     def _cause(self, exc: Exception) -> str:
         """Return why there is no RTSP; FFmpeg has one error for many causes, so look for ourselves."""
         if isinstance(exc, ConnectionError):
             return error_name(exc)
-        url = urlsplit(self._config.source)
-        port = url.port or _DEFAULT_PORTS[url.scheme]
         try:
-            socket.create_connection((url.hostname or "", port), timeout=_PROBE_TIMEOUT_S).close()
+            socket.create_connection(self._server, timeout=_PROBE_TIMEOUT_S).close()
         except TimeoutError:
             return "does not answer"
         except socket.gaierror:

@@ -1,4 +1,4 @@
-# What people type: make run (ARGS="--port 8090"), make test, make lint, make bench,
+# What people type: make run (ARGS="--port 8090"), make test, make soak, make lint, make bench,
 # make screenshots.
 PYTHON ?= python3
 VENV := .venv
@@ -11,13 +11,17 @@ INSTALL := $(BIN)/pip install --disable-pip-version-check --editable
 # Programs of others that the tests run against ours, each in an environment of its own.
 FOREIGN := .cache/foreign
 
-.PHONY: run test lint bench screenshots clean test-system test-foreign
+.PHONY: run test soak lint bench screenshots clean test-system test-foreign
 
 run: $(VENV)/.run | $(CONFIG)
 	@exec $(BIN)/stream-server run --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.test test-system test-foreign
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=15
+
+# An hour; SOAK_MINUTES=10 for less, SOAK_LOG=file for what is held every five seconds.
+soak: $(VENV)/.test
+	$(BIN)/python -m pytest -m soak tests/test_soak.py
 
 lint: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/ruff check .

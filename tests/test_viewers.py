@@ -76,10 +76,10 @@ def slow_and_others() -> tuple[Viewer, float]:
         cable.throttle(SLOW_BYTES_PER_S)
         others = [stack.enter_context(Viewer(server.port)) for _ in range(20)]
         read_all(others, 3)
-        before = kept_share(server, others, 4)
+        before = kept_share(server, others, 3)
         memory = resident_bytes(server.web_worker)
         slow = stack.enter_context(Viewer(server.port, host=cable.address, sock=cable.socket()))
-        beside = kept_share(server, others, 12, slow)
+        beside = kept_share(server, others, 8, slow)
         assert resident_bytes(server.web_worker) - memory < 2 * MIB
     return slow, beside / before
 

@@ -38,6 +38,7 @@ STREAMS = {
     "/jpeg": Stream(codec="mjpeg"),
     "/hd": Stream(width=1280, height=720),
     "/sound": Stream(codec="sound"),
+    "/lost-pictures": Stream(loss=0.1, gop=12, pattern="ball", kbps=4000),
     "/wide": Stream(width=360, aspect="32/27"),
 }
 
@@ -92,6 +93,12 @@ def is_test_card(picture: Picture) -> bool:
     middles = [round((bar + 0.5) * width / 7) for bar in range(7)]
     expected = np.array([(255 * b, 255 * g, 255 * r) for g, r, b in BAR_COLOURS])
     return bool(np.abs(bars[:, middles] - expected).max() < 40)
+
+
+def is_one_ball(picture: Picture) -> bool:
+    """Return whether there is one white disc of GStreamer's size (a radius of 20), all else black."""
+    grey = picture.image.mean(axis=2)
+    return 1100 < np.count_nonzero(grey > 128) < 1400 and np.count_nonzero((grey > 60) & (grey < 190)) < 250
 
 
 BAR_COLOURS = [(1, 1, 1), (1, 1, 0), (1, 0, 1), (1, 0, 0), (0, 1, 1), (0, 1, 0), (0, 0, 1)]
@@ -380,6 +387,14 @@ def test_lost_packets_never_show(camera: RTSPCamera) -> None:
         pictures = [next_picture(source) for _ in range(25)]
         assert source.decode_errors > 0
     assert all(picture.image.std() < 1 for picture in pictures), "each is black or white, no mixture of two"
+
+
+def test_pictures_built_on_lost_ones_never_show(camera: RTSPCamera) -> None:
+    """Each packet is a whole picture of a ball that flies: where one is missing, the next ones smear it."""
+    with opened(camera.url("/lost-pictures"), transport="udp") as source:
+        pictures = [next_picture(source) for _ in range(60)]
+        assert source.decode_errors > 0
+    assert all(is_one_ball(picture) for picture in pictures)
 
 
 def test_pictures_that_the_camera_cuts_apart_are_shown(camera: RTSPCamera) -> None:

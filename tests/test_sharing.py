@@ -339,7 +339,7 @@ def test_each_image_is_looked_at_by_the_model_it_is_for() -> None:
 def in_batches(pool: DetectorPool, thresholds: list[float]) -> list[tuple[int, int]]:
     """Return of images brought while the worker is busy their tokens and with how many each was looked at."""
     busy = pool.submit(scripted_image(99, Command.SLEEP, 600), iou_threshold=0.1)
-    threading.Event().wait(0.1)  # it waits for others no more
+    threading.Event().wait(0.5)  # it waits for others no more
     futures = [
         pool.submit(scripted_image(token), score_threshold=threshold)
         for token, threshold in enumerate(thresholds)
@@ -350,17 +350,17 @@ def in_batches(pool: DetectorPool, thresholds: list[float]) -> list[tuple[int, i
 
 
 def test_what_waits_at_a_worker_is_looked_at_together() -> None:
-    with pool_of(1, "load_batching", max_batch=4, max_wait_s=0.05) as pool:
+    with pool_of(1, "load_batching", max_batch=4, max_wait_s=0.3) as pool:
         assert in_batches(pool, [0.5] * 3) == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_no_more_are_looked_at_together_than_may() -> None:
-    with pool_of(1, "load_batching", max_batch=2, max_wait_s=0.05) as pool:
+    with pool_of(1, "load_batching", max_batch=2, max_wait_s=0.3) as pool:
         assert in_batches(pool, [0.5] * 4) == [(0, 2), (1, 2), (2, 2), (3, 2)]
 
 
 def test_images_are_looked_at_together_only_with_the_same_options() -> None:
-    with pool_of(1, "load_batching", max_batch=4, max_wait_s=0.05) as pool:
+    with pool_of(1, "load_batching", max_batch=4, max_wait_s=0.3) as pool:
         assert in_batches(pool, [0.5, 0.7, 0.5]) == [(0, 2), (1, 70), (2, 2)]
 
 

@@ -249,12 +249,31 @@ def test_mark_is_set_and_cleared(marker: Marker, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff\xfe\n")])
-def test_mark_that_cannot_be_read_is_set(marker: Marker, spoil: Callable[[Path], object]) -> None:
+def test_mark_that_cannot_be_read_is_not_taken_for_none(
+    marker: Marker, spoil: Callable[[Path], object]
+) -> None:
     spoil(marker.path)
-    assert marker.is_set
-    for change in (marker.set, marker.clear):
+    for use in (lambda: marker.is_set, marker.set, marker.clear):
         with pytest.raises(AccountsError, match=rf"{NAME}: cannot be used"):
-            change()
+            use()
+
+
+@pytest.mark.parametrize("were_known", [True, False])
+def test_mark_that_cannot_be_read_changes_nothing_and_opens_nothing(tmp_path: Path, were_known: bool) -> None:
+    address = f"sqlite:///{tmp_path}/data/accounts.db"
+    config = Config.load(None, auth={"database": address})
+    marker = Marker(tmp_path, address)
+    with closing(Accounts(config, marker)) as accounts:
+        if were_known:
+            assert accounts.access == "this machine"
+        marker.path.mkdir()
+        with pytest.raises(AccountsError):
+            accounts.refresh()
+        if were_known:
+            assert accounts.access == "this machine"
+        else:
+            with pytest.raises(AccountsError):
+                accounts.access  # noqa: B018
 
 
 def test_mark_that_cannot_be_written_is_remembered(tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ class Marker:
 
     @property
     def is_set(self) -> bool:
-        """Whether there were accounts; so too where that cannot be read, or could not be written."""
+        """Whether there were accounts; so too where that could not be written. Raises AccountsError."""
         try:
             return self._is_unwritten or self._line in self._lines()
-        except (OSError, ValueError):
-            return True
+        except (OSError, ValueError) as exc:
+            raise self._unusable(exc) from None
 
     def set(self) -> None:
         """Remember that there are accounts. Raises AccountsError; this object remembers it all the same."""

@@ -80,7 +80,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "{key}.source has to be the address of the picture or stream itself, not of the page that shows it.",
     ),
     (
-        r"codec .* is not supported|carries no video|not a playlist of H\.264",
+        r"codec .* is not supported|carries no video|names no video|segments hold no picture|not a playlist of H\.264",
         "At the camera's own page, choose H.264, H.265 or MJPEG for this stream.",
     ),
     (
@@ -89,8 +89,13 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"redirects", "Write the address it leads to into {key}.source."),
     (
-        r"a playlist or segment of more than",
-        "At the sender, choose shorter segments or a lower bit rate.",
+        r"(playlist|segment|picture) is longer than",
+        "At the sender, choose smaller pictures, shorter segments or a lower bit rate.",
+    ),
+    (
+        r"not a playlist|a playlist names itself|lead to other playlists|the playlist leads to",
+        "{key}.source has to be the address of a playlist that leads to segments of video: look it up at the "
+        "sender, and try it in another player.",
     ),
     (r"encrypted", "At the sender, switch the encryption of the segments off."),
     # What came, and then did not.

@@ -189,8 +189,10 @@ def test_no_path_leads_out(attacked: Attacked, evil: str) -> None:
 FILE = b"; filename=x"
 
 
-def _form(part: bytes, more: bytes = b"") -> tuple[bytes, dict[str, str]]:
-    body = b"--b\r\nContent-Disposition: form-data; name=image" + more + b"\r\n\r\n" + part + b"\r\n--b--\r\n"
+def _form(part: bytes, more: bytes = b"", name: bytes = b"image") -> tuple[bytes, dict[str, str]]:
+    body = (
+        b"--b\r\nContent-Disposition: form-data; name=" + name + more + b"\r\n\r\n" + part + b"\r\n--b--\r\n"
+    )
     return body, {"Content-Type": "multipart/form-data; boundary=b"}
 
 
@@ -203,7 +205,8 @@ JSON = {"Content-Type": "application/json"}
         (b"", {}, {400, 415, 422}),
         (*_form(b"\r" * 8_000_000, FILE), {413, 415}),
         (*_form(b"\r\n--" * 1_000_000, FILE), {413, 415}),
-        (*_form(b"x" * 600_000), {413}),
+        (*_form(b"x" * 600_000, name=b"classes"), {413}),
+        (*_form(b"x" * 600_000), {415}),
         (gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}, {400, 415}),
         (b"[" * 1_000_000, JSON, {400, 422}),
         (b'{"image":' * 100_000, JSON, {400, 422}),
@@ -212,7 +215,8 @@ JSON = {"Content-Type": "application/json"}
         (b"x" * 1000, {"Content-Type": f"multipart/form-data; boundary={'x' * 5000}"}, {400, 422}),
     ],
     ids=[
-        "nothing", "line ends", "half boundaries", "long field", "gzip bomb", "deep list", "deep object",
+        "nothing", "line ends", "half boundaries", "long field", "no picture in base64", "gzip bomb", "deep list",
+        "deep object",
         "long number", "no boundary", "long boundary",
     ],
 )  # fmt: skip

@@ -180,4 +180,4 @@ def test_any_section_can_be_written(first: dict[str, Any], second: dict[str, Any
 def test_example_of_the_product_takes_a_camera_where_its_comments_show_one() -> None:
     text = (Path(__file__).parents[1] / "config.yaml").read_text(encoding="utf-8")
     added = with_camera(text, "front", {"source": "demo:"})
-    assert changed_lines(text, added) == (["cameras: {}"], ["cameras:", "  front:", "    source: 'demo:'"])
+    assert changed_lines(text, added) == ([], ["  front:", "    source: 'demo:'"])

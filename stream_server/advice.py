@@ -80,7 +80,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "{key}.source has to be the address of the picture or stream itself, not of the page that shows it.",
     ),
     (
-        r"codec .* is not supported|carries no video|names no video|segments hold no picture|not a playlist of H\.264",
+        r"codec .* is not supported|(carries|names) no video|hold no picture|not a playlist of H\.264",
         "At the camera's own page, choose H.264, H.265 or MJPEG for this stream.",
     ),
     (
@@ -89,7 +89,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"redirects", "Write the address it leads to into {key}.source."),
     (
-        r"(playlist|segment|picture) is longer than",
+        r" is longer than ",
         "At the sender, choose smaller pictures, shorter segments or a lower bit rate.",
     ),
     (

@@ -97,6 +97,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "{key}.source has to be the address of a playlist that leads to segments of video: look it up at the "
         "sender, and try it in another player.",
     ),
+    (
+        r"which is not supported over RTSP",
+        "At the camera's own page, choose Digest with MD5, or Basic, for RTSP.",
+    ),
     (r"encrypted", "At the sender, switch the encryption of the segments off."),
     # What came, and then did not.
     # Webcams.

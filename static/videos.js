@@ -64,9 +64,9 @@ function facts({ state, reason, bytes, received, progress, summary, kept_until }
     return [`${summary.frames} frames`, objects || "nothing found", ...summary.notes, ...keptUntil(kept_until)].join(" · ");
   }
   if (!progress?.frames) return state === "queued" ? "waits for its turn" : "is being prepared";
-  const { frames, expected, fps, left_s, objects } = progress;
+  const { frames, expected, fps, left_s, objects, waits_for } = progress;
   const left = left_s === null ? [] : [`${seconds(left_s)} left`];
-  return [`${frames} of ${expected ?? "?"} frames`, `${fps.toFixed(1)} fps`, ...left, `${objects} object${objects === 1 ? "" : "s"}`].join(" · ");
+  return [`${frames} of ${expected ?? "?"} frames`, `${fps.toFixed(1)} fps`, ...left, `${objects} object${objects === 1 ? "" : "s"}`, ...(waits_for ? [waits_for] : [])].join(" · ");
 }
 
 function link({ name, url, bytes }) {

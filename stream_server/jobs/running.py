@@ -38,5 +38,5 @@ class Running:
     def take(self, report: Report) -> None:
         """Note how far it is."""
         self.pace = self._pacer.take(
-            Progress(report.frames, report.expected, report.objects, report.position_s)
+            Progress(report.frames, report.expected, report.objects, report.position_s), report.share
         )

@@ -16,6 +16,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,7 @@ from detector.tuning import planner_for
 from detector.worker import die_with
 from stream_server.errors import JobError, reason_of
 from stream_server.jobs.job import VideoSummary
+from stream_server.jobs.share import Share, Weight, set_session_nice
 from stream_server.video import Options, Progress, Summary, annotate
 from stream_server.video.film import Film
 from stream_server.video.memory import return_large_blocks
@@ -39,9 +41,9 @@ from stream_server.video.memory import return_large_blocks
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.25
+LOOK_EVERY_S = 2.0
 PATIENCE_S = 3600.0
 """Cameras may leave next to nothing, for long; that is no failure."""
-_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,16 @@ class Task:
 
 
 class Report(BaseModel):
-    """How far it is; the last one says what became of it, or why nothing did."""
+    """How far it is; the last one says what became of it, or why nothing did.
+
+    share: of the time in which it could run, that in which it does, lately; None where it is not known.
+    """
 
     frames: int = 0
     expected: int | None = None
     objects: int = 0
     position_s: float = 0.0
+    share: float | None = None
     summary: VideoSummary | None = None
     error: str | None = None
 
@@ -77,31 +83,15 @@ def main() -> None:
     task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our owner
     return_large_blocks()
     os.nice(task.nice)
-    _give_way()
+    set_session_nice(os.getpid(), os.nice(0))
     with os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as reports:
         os.dup2(2, 1)  # what libraries print is no report
         reports.write(do(task, reports).model_dump_json() + "\n")
 
 
-def _give_way() -> None:
-    """Let this session give way as this process does: sched(7), "The autogroup feature".
-
-    Kernels may group processes by session and weigh groups against each other; nice counts within one.
-    """
-    for _ in range(20):  # ten such changes a second are taken, of all processes together
-        try:
-            _AUTOGROUP.write_text(str(os.nice(0)), encoding="ascii")
-        except BlockingIOError:
-            time.sleep(0.1)
-        except OSError:
-            return
-        else:
-            return
-
-
 def load(model: ModelFile, *, threads: int = 1) -> Detector:
     """Return a detector in a worker process, which has a session of its own."""
-    _give_way()
+    set_session_nice(os.getpid(), os.nice(0))
     return load_detector(model, threads=threads)
 
 
@@ -111,7 +101,8 @@ def do(task: Task, reports: IO[str]) -> Report:
         with suppress(FileExistsError):
             task.out.parent.mkdir()
         _check_length(task)
-        summary = _annotate(task, _reporter(reports, task.max_length_s))
+        with _Reporter(reports, task) as reporter:
+            summary = _annotate(task, reporter.take)
     except Exception as exc:  # it would be the same the next time
         log.debug("%s", task.source, exc_info=True)
         return Report(error=_without_paths(reason_of(exc), task))
@@ -149,25 +140,52 @@ def _annotate(task: Task, on_progress: Callable[[Progress], None]) -> Summary:
         )
 
 
-def _reporter(reports: IO[str], max_length_s: float) -> Callable[[Progress], None]:
-    told_at = -math.inf
+class _Reporter:
+    """Tells the owner how far it is, and sees to the least share of the processor."""
 
-    def report(progress: Progress) -> None:
-        nonlocal told_at
-        now = time.monotonic()
-        if now - told_at < REPORT_EVERY_S:
-            return
-        told_at = now
-        _check(progress.position_s, max_length_s)  # what a file says of its length need not be so
-        report = Report(
-            frames=progress.frames,
-            expected=progress.expected,
-            objects=progress.objects,
-            position_s=round(progress.position_s, 3),
-        )
-        reports.write(report.model_dump_json() + "\n")
+    def __init__(self, reports: IO[str], task: Task) -> None:
+        self._reports, self._max_length_s = reports, task.max_length_s
+        self._lock = threading.Lock()  # guards the report and the pipe
+        self._report = Report()
+        self._told_at = -math.inf
+        self._share, self._weight = Share(), Weight(task.nice)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="share", daemon=True)
 
-    return report
+    def __enter__(self) -> _Reporter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def take(self, progress: Progress) -> None:
+        """Note how far it is, and tell it now and then. Raises JobError for a video that is too long."""
+        with self._lock:
+            self._report = Report(
+                frames=progress.frames,
+                expected=progress.expected,
+                objects=progress.objects,
+                position_s=round(progress.position_s, 3),
+                share=self._report.share,
+            )
+            if time.monotonic() - self._told_at < REPORT_EVERY_S:
+                return
+            self._tell()
+        _check(progress.position_s, self._max_length_s)  # what a file says of its length need not be so
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_EVERY_S):
+            share = self._share.measure()
+            self._weight.adapt(share)
+            with self._lock, suppress(OSError):  # the owner is gone, and ends us
+                self._report = self._report.model_copy(update={"share": share})
+                self._tell()
+
+    def _tell(self) -> None:
+        self._told_at = time.monotonic()
+        self._reports.write(self._report.model_dump_json() + "\n")
 
 
 def _summary(summary: Summary) -> VideoSummary:

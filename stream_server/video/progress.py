@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stream_server.jobs.share import Share
 from stream_server.names import readable
 from stream_server.video.pace import Pace, Pacer
 from stream_server.video.summary import Progress
@@ -23,6 +25,7 @@ from stream_server.video.terminal import caught, open_terminal
 
 OnProgress = Callable[[Progress], None]
 _REFRESH_PER_S = 8
+_LOOK_EVERY_S = 10.0
 _WIDEST = 76
 """Columns of the bar; what is wider is broken, and left behind, by a window that becomes narrower."""
 
@@ -130,8 +133,16 @@ class Bars(Display):
         """Show a bar while the video is worked on."""
         view, pacer = View(name), Pacer()
 
+        share, looked_at, has_said = Share(), time.monotonic(), False
+
         def show(progress: Progress) -> None:
+            nonlocal looked_at, has_said
             view.pace = pacer.take(progress)
+            if not has_said and time.monotonic() - looked_at > _LOOK_EVERY_S:
+                looked_at = time.monotonic()
+                if waits_for := Pace(share=share.measure()).waits_for:
+                    has_said = True
+                    self._print(f"{readable(name)}: {waits_for}")
 
         self._bar.update(view)
         try:

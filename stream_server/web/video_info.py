@@ -21,6 +21,10 @@ class VideoProgress(BaseModel):
     position_s: float = Field(description="In the video, in seconds.")
     fps: float = Field(description="Frames done per second, lately.")
     left_s: float | None = Field(description="Seconds until the end, about.")
+    share: float | None = Field(
+        description="Of the time in which it could work, that in which others leave it the processor, 0 to 1."
+    )
+    waits_for: str | None = Field(description="What holds it up, in a line; null: nothing does.")
 
     @classmethod
     def of(cls, pace: Pace) -> VideoProgress:
@@ -33,6 +37,8 @@ class VideoProgress(BaseModel):
             position_s=pace.position_s,
             fps=round(pace.fps, 2),
             left_s=left_s,
+            share=None if pace.share is None else round(pace.share, 2),
+            waits_for=pace.waits_for,
         )
 
 

@@ -147,7 +147,7 @@ def test_running_server_lets_nobody_in_when_its_worker_is_another(
         assert "disk" in server.get(CAMERAS).text or "database" in server.get(CAMERAS).text
         shutil.rmtree(home.data)
         kept.rename(home.data)
-        assert wait_until(lambda: home.statuses(server) == (401, 200), 10)
+        assert wait_until(lambda: home.statuses(server) == (401, 200))
         assert not [line for line in server.log if "Traceback" in line]
 
 
@@ -169,9 +169,9 @@ def test_locked_database_lets_nobody_in_and_keeps_no_other_request(home: Home) -
         other.execute("BEGIN EXCLUSIVE")
         assert home.statuses(server) == (401, 200)  # what was known holds
         _restart_worker(server)
-        assert wait_until(lambda: home.statuses(server) == (503, 503), 15)
+        assert wait_until(lambda: home.statuses(server) == (503, 503))
         other.execute("ROLLBACK")
-        assert wait_until(lambda: home.statuses(server) == (401, 200), 15)
+        assert wait_until(lambda: home.statuses(server) == (401, 200))
 
 
 def test_running_server_makes_no_database_where_its_own_was(home: Home) -> None:
@@ -202,7 +202,7 @@ def test_last_one_who_is_removed_leaves_the_server_open_and_is_told_so(home: Hom
         done = home.command("token", "revoke", "one")
         assert done.stderr == "Revoked one.\nNobody is left: a server on 127.0.0.1 asks no one from now on.\n"
         assert not (home.folder / NAME).exists()
-        assert wait_until(lambda: server.get(CAMERAS).status == 200, 5)
+        assert wait_until(lambda: server.get(CAMERAS).status == 200)
 
 
 def test_token_without_a_user_is_told_of(home: Home) -> None:

@@ -113,7 +113,7 @@ def _caption_width(jpeg: bytes) -> int:
 def test_log_names_the_camera_by_both(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with Engine(Config.load(None, cameras={"phone": {"source": "push:", "title": "前門"}})) as engine:
-        assert wait_until(lambda: engine.pipelines["phone"].camera.state == "waiting", 10)
+        assert wait_until(lambda: engine.pipelines["phone"].camera.state == "waiting")
     lines = [record.getMessage() for record in caplog.records if "前門" in record.getMessage()]
     assert "camera phone (前門): waiting: nobody sends pictures" in lines
     assert len(lines) == len(set(lines)), "to wait on is told once"

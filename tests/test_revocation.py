@@ -164,7 +164,7 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     more = ("--set", "detector.workers=1", "--set", "cameras.phone.source=push:")
     with Guarded(tmp_path_factory.mktemp("seeing"), *more) as server:
         server.root = server.add_token("root")
-        assert wait_until(lambda: server.get("/api/v1/cameras").status == 401, 3)
+        assert wait_until(lambda: server.get("/api/v1/cameras").status == 401)
         yield server
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +27,7 @@ from stream_server import secrets
 from stream_server.addresses import Host, HostOrNetwork, Network, Origin, PublicURL
 from stream_server.config_text import compose, read_yaml
 from stream_server.errors import ConfigError
+from stream_server.explanations import explain_errors
 from stream_server.regions import Point, check_polygon
 from stream_server.source_url import SourceURL, parse_source
 
@@ -688,105 +688,3 @@ class Config(_Model):
                     "give them names in detector.models"
                 )
         return list(files.values())
-
-
-_SECRET_KEYS = frozenset({"password", "username", "database"})
-_RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
-_KINDS = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    **dict.fromkeys(("dict_type", "model_type"), "a section of its own"),
-    "string_type": "text",
-    "tuple_type": "a list",
-}
-"""What is right, in the words of those who write configurations, for pydantic's kinds of error."""
-
-
-def explain_errors(exc: ValidationError, root: type[BaseModel]) -> list[str]:
-    """Return one line for each of the errors found in data for the model `root`, free of secrets."""
-    errors = cast(list[dict[str, Any]], exc.errors(include_url=False))
-    return [secrets.redact(_explain(error, root)) for error in errors]
-
-
-def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
-    """Return one line for one of pydantic's errors: the key, the value got and what would be right."""
-    location = [str(part) for part in error["loc"] if part != "[key]"]
-    key = ".".join(location)
-    if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_suggest(location, root)}"
-    if error["type"] == "missing":
-        return f"{key}: is missing"
-    got = "" if _SECRET_KEYS & set(location) else f"got {_shorten(error['input'])}, "
-    return f"{key}: {got}{_expectation(error, location, root)}"
-
-
-def _expectation(error: dict[str, Any], location: list[str], root: type[BaseModel]) -> str:
-    kind = _KINDS.get(error["type"])
-    if kind or error["type"] in _RANGE_ERRORS:
-        model = _model_at(location[:-1], root)
-        key = location[-1] if location else ""
-        bounds = value_range(model, key) if model and key in model.model_fields else ""
-        return "expected " + ", ".join(filter(None, (kind, bounds)))
-    message = str(error["msg"]).removeprefix("Value error, ")
-    for start in ("Input should be ", "Input should "):
-        if message.startswith(start):
-            return f"expected {message.removeprefix(start)}"
-    return message
-
-
-def value_range(model: type[BaseModel], name: str) -> str:
-    """Return the bounds of a model's field in words, e.g. "0.1 to 120"; empty where it has none."""
-    bounds = {
-        bound: getattr(item, bound)
-        for item in model.model_fields[name].metadata
-        for bound in ("ge", "gt", "le", "lt")
-        if hasattr(item, bound)
-    }
-    low = bounds.get("ge", f"more than {bounds['gt']}" if "gt" in bounds else None)
-    high = bounds.get("le", bounds.get("lt"))
-    if low is None or high is None:
-        only_low = f"at least {low}" if "ge" in bounds else str(low or "")
-        return only_low if high is None else f"at most {high}"
-    return f"{low} to {high}" if "ge" in bounds else f"{low}, up to {high}"
-
-
-def _shorten(value: object) -> str:
-    """Return `value` for a message, without what may hold a password: sections, and all before an @."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, (dict, list)):
-        return "a section" if isinstance(value, dict) else "a list"
-    text = repr(re.sub(r"[^'\"]*@", f"{secrets.MASK}@", value) if isinstance(value, str) else value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _suggest(location: list[str], root: type[BaseModel]) -> str:
-    model = _model_at(location[:-1], root)
-    if model is None:
-        return ""
-    known = sorted(model.model_fields)
-    near = difflib.get_close_matches(location[-1], known, 1)
-    return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}"
-
-
-def _model_at(location: list[str], root: type[BaseModel]) -> type[BaseModel] | None:
-    """Return the model that describes the section at `location`, None where there is none."""
-    match location:
-        case []:
-            return root
-        case ["cameras", _]:
-            return CameraConfig
-        case ["detector", "models", _]:
-            return ModelConfig
-        case ["cameras", _, key]:
-            parent: type[BaseModel] = CameraConfig
-        case ["cameras", _, "detect", key]:
-            parent = DetectConfig
-        case [key]:
-            parent = root
-        case _:
-            return None
-    field = parent.model_fields.get(key)
-    annotation = field.annotation if field else None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from detector.errors import ModelError
 from detector.labels import find_class_ids
 from stream_server.errors import OptionError
+from stream_server.explanations import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class KnownModel:
             raise OptionError(field, str(exc)) from None
 
 
-def named(name: str, known: Collection[str]) -> str:
-    """Return `name`. Raises OptionError for a model that is not in `known`, with those that are."""
+def named(name: str, known: Collection[str], field: str = "model") -> str:
+    """Return `name`. Raises OptionError, naming `field`, for a model that is not in `known`."""
     if name not in known:
-        raise OptionError("model", f"got {name!r}, expected one of {', '.join(known)}")
+        raise OptionError(field, f"got {shorten(name)}, expected one of {', '.join(known)}")
     return name

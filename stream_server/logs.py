@@ -35,7 +35,7 @@ class LogTail(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record; `logging` calls this for one after the other."""
         try:
-            text = self.format(record)[:MAX_CHARACTERS]
+            text = redact(self.format(record), MAX_CHARACTERS)
         except Exception:
             self.handleError(record)
             return
@@ -45,7 +45,7 @@ class LogTail(logging.Handler):
     def lines(self, after: int = 0) -> list[LogLine]:
         """Return those with a higher number than `after`, the oldest first, with all secrets masked.
 
-        That is done here: some secrets become known after they were logged.
+        That is done here once more: some secrets become known after they were logged.
         """
         newer = [line for line in tuple(self._lines) if line.number > after]
         return [LogLine(line.number, line.at, line.level, redact(line.text)) for line in newer]

@@ -7,7 +7,8 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
@@ -17,15 +18,22 @@ MIN_LENGTH = 3
 MIN_PARAMETER_LENGTH = 6
 """Of an address's parameters: `key=main` is masked there, but not the word in all other texts."""
 
-# What stands between `://` and the last `@` before a blank or a quote, as passwords hold `/`, `#` and `@`
-# that nobody escaped; not where an IPv6 address, or a port and a path come first (see source_url.py).
-_URL_CREDENTIALS = re.compile(r'(?<=://)(?!\[)[^\s":/?#]*:(?!\d{1,5}[/?])[^\s"]*@')
+MAX_CHARACTERS = 16_000
+"""Of a text that is shown; no error and no line of a log needs more."""
+
+# The patterns below are for texts from anybody: none looks at a character more than a fixed number of times,
+# so that a text twice as long takes twice as long.
+
+# User name and colon: not where an IPv6 address, or a port and a path come first (see source_url.py).
+_USERNAME = re.compile(r'://(?!\[)(?P<username>[^\s":/?#]*):(?!\d{1,5}[/?])')
+_ADDRESS_END = re.compile(r'[\s"]')
 
 # `?usr=a&pwd=secret`, and in paths `/user=a&password=secret&…` or `/user=a_password=secret_channel=1`.
 _SECRET_PARAMETER = re.compile(
-    r"(?<=[?&;/_])(?P<name>\w{0,20}(?:pass(?:w(?:or)?d|wort)?|pwd|psw|loginpas|token|secret|credentials?"
+    r"(?<=[?&;/_])(?=\w{1,40}=)"  # which spares the rest of this most of the work
+    r"(?P<name>\w{0,20}(?:pass(?:w(?:or)?d|wort)?|pwd|psw|loginpas|token|secret|credentials?"
     r"|signature|session(?:_?id)?|(?:api|access|private|stream)_?key)|pw|pas|key|sig|sid|auth)"
-    r"=(?P<value>[^&;/#\s\"']+?)(?=_\w+=|[&;/#\s\"']|$)",
+    r"=(?P<value>[^&;/#\s\"']+?)(?=_\w{1,40}=|[&;/#\s\"']|$)",
     re.IGNORECASE,
 )
 
@@ -61,12 +69,44 @@ def register(secret: str) -> None:
         _registry.add(secret)
 
 
+class _Credentials(NamedTuple):
+    """User name and password in an address; from `start` to `end` they stand with the colon and the @."""
+
+    start: int
+    end: int
+    username: str
+    password: str
+
+
+def _credentials(text: str) -> Iterator[_Credentials]:
+    """Find what stands between `://` and the last `@` before a blank or a quote.
+
+    Passwords hold `/`, `#` and `@` that nobody escaped.
+    """
+    at = 0
+    while found := _USERNAME.search(text, at):
+        ended = _ADDRESS_END.search(text, found.end())
+        at = ended.start() if ended else len(text)
+        last = text.rfind("@", found.end(), at)
+        if last >= 0:
+            password = text[found.end() : last]
+            yield _Credentials(found.start("username"), last + 1, found["username"], password)
+
+
+def _with_credentials(text: str, written: Callable[[_Credentials], str]) -> str:
+    """Return `text` with what `written` makes of the credentials in its addresses."""
+    pieces, at = [], 0
+    for found in _credentials(text):
+        pieces += [text[at : found.start], written(found)]
+        at = found.end
+    return "".join((*pieces, text[at:]))
+
+
 def register_address(address: str) -> None:
     """Register the password and the secret-looking parameters of a URL."""
-    for match in _URL_CREDENTIALS.finditer(address):
-        password = match[0][:-1].partition(":")[2]
-        register(password)
-        register(unquote(password))
+    for found in _credentials(address):
+        register(found.password)
+        register(unquote(found.password))
     for match in _SECRET_PARAMETER.finditer(address):
         if len(match["value"]) >= MIN_PARAMETER_LENGTH:
             register(match["value"])
@@ -75,27 +115,24 @@ def register_address(address: str) -> None:
 
 def public_address(address: str) -> str:
     """Return a camera's address as it may be shown: no credentials, secret-looking parameters masked."""
-    return redact(_URL_CREDENTIALS.sub("", address))
+    return redact(_with_credentials(address, lambda _: ""))
 
 
 def mask_address(address: str) -> str:
     """Return a camera's address with MASK for its password and secret-looking parameters, all else kept."""
-    address = _URL_CREDENTIALS.sub(lambda found: f"{found[0].partition(':')[0]}:{MASK}@", address)
+    address = _with_credentials(address, lambda found: f"{found.username}:{MASK}@")
     return _SECRET_PARAMETER.sub(rf"\g<name>={MASK}", address)
 
 
 def unmask_address(address: str, stored: str) -> str:
     """Return `address` with what stands in `stored` for each MASK. Raises ValueError where nothing does."""
-    passwords = [found[0].partition(":")[2] for found in _URL_CREDENTIALS.finditer(stored)]
+    passwords = [found.password for found in _credentials(stored)]
     parameters = {found["name"]: found["value"] for found in _SECRET_PARAMETER.finditer(stored)}
 
-    def credentials(found: re.Match[str]) -> str:
-        username, _, password = found[0].partition(":")
-        if password != f"{MASK}@":
-            return found[0]
-        if not passwords:
+    def credentials(found: _Credentials) -> str:
+        if found.password == MASK and not passwords:
             raise ValueError("no password is stored that *** could stand for")
-        return f"{username}:{passwords[0]}"
+        return f"{found.username}:{passwords[0] if found.password == MASK else found.password}@"
 
     def parameter(found: re.Match[str]) -> str:
         if found["value"] != MASK:
@@ -104,13 +141,25 @@ def unmask_address(address: str, stored: str) -> str:
             raise ValueError(f"no {found['name']} is stored that *** could stand for")
         return f"{found['name']}={parameters[found['name']]}"
 
-    return _SECRET_PARAMETER.sub(parameter, _URL_CREDENTIALS.sub(credentials, address))
+    return _SECRET_PARAMETER.sub(parameter, _with_credentials(address, credentials))
 
 
-def redact(text: str) -> str:
-    """Return `text` with secrets masked: registered ones, and in URLs whatever looks like one."""
-    text = _URL_CREDENTIALS.sub(f"{MASK}@", _registry.mask(text))
+def redact(text: str, most: int = MAX_CHARACTERS) -> str:
+    """Return `text` with secrets masked: registered ones, and in URLs whatever looks like one.
+
+    most: characters of it that are looked at and returned; a word that is cut off there is left out, as it
+    may be the start of a secret.
+    """
+    text = _cut(_registry.mask(text), most)
+    text = _with_credentials(text, lambda _: f"{MASK}@")
     return _TOKEN.sub(MASK, _SECRET_PARAMETER.sub(rf"\g<name>={MASK}", text))
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    last = max(text.rfind(end, 0, most) for end in ' \n\t"')
+    return f"{text[: last + 1]}…"
 
 
 class RedactingFormatter(logging.Formatter):

@@ -26,8 +26,8 @@ from stream_server.config import (
     ServerConfig,
     StreamConfig,
     VideosConfig,
-    value_range,
 )
+from stream_server.explanations import value_range
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- config reference: begin -->", "<!-- config reference: end -->"

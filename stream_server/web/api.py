@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from pydantic import BaseModel
 
 from stream_server import schemas
+from stream_server.web.arguments import read_query
 from stream_server.web.current import cameras, pipeline
 from stream_server.web.live import DetectionsQuery
 
@@ -32,5 +33,5 @@ def show_camera(camera: str) -> Response:
 @blueprint.get("/cameras/<camera>/detections")
 def show_detections(camera: str) -> Response:
     """Return what was found in the camera's newest analysed frame."""
-    query = DetectionsQuery.model_validate(request.args.to_dict())
+    query = read_query(DetectionsQuery)
     return _json(schemas.DetectionList.of(pipeline(camera), tracks=query.tracks))

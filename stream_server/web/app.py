@@ -7,13 +7,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from flask import Flask, Response, json, render_template, request
-from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 import stream_server
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
 from stream_server.annotate import message_picture
-from stream_server.config import explain_errors
 from stream_server.encode import encode_jpeg
 from stream_server.engine import Engine
 from stream_server.errors import (
@@ -154,7 +152,6 @@ def create_app(engine: Engine, settings: LiveSettings | None = None) -> Flask:
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:
         app.register_error_handler(error, _show_error)
-    app.register_error_handler(ValidationError, _show_bad_query)
     app.before_request(hosts.check_host)
     app.before_request(access.check_access)
     app.context_processor(login.visitor)
@@ -182,10 +179,6 @@ def _add_headers(response: Response) -> Response:
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response
-
-
-def _show_bad_query(error: ValidationError) -> Response:
-    return _answer(HTTPStatus.BAD_REQUEST, "; ".join(explain_errors(error, streaming.StreamQuery)))
 
 
 def _show_error(error: Exception) -> Response:

@@ -13,8 +13,9 @@ from stream_server import secrets
 from stream_server.discovery import MAKERS, Found, OnvifCamera, Search, lasting_path
 from stream_server.discovery.onvif import Login
 from stream_server.sources.webcams import WebcamInfo
+from stream_server.web.arguments import parse_json
 from stream_server.web.current import settings
-from stream_server.web.uploads import bounded_body, parse_json
+from stream_server.web.uploads import bounded_body
 
 blueprint = Blueprint("discovery_api", __name__, url_prefix="/api/v1")
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from werkzeug.exceptions import BadRequest
 
 from detector.detections import Detections
@@ -25,12 +25,14 @@ from stream_server.errors import LimitError, OptionError, StreamServerError
 from stream_server.fetching import Fetcher
 from stream_server.image_analysis import MOST_DETECTIONS, AnalysisOptions
 from stream_server.image_analyst import ImageAnalyst, PendingAnalysis, Upload
+from stream_server.known_model import named
 from stream_server.streams import Variant
 from stream_server.web import websocket
+from stream_server.web.arguments import parse_json, reason_of
 from stream_server.web.current import cameras, engine, pipeline
 from stream_server.web.detect import admitted
 from stream_server.web.streaming import stream_response
-from stream_server.web.uploads import decode_base64, parse_json, read_json
+from stream_server.web.uploads import decode_base64, read_json
 from stream_server.web.websocket import GOING_AWAY, Refusal, WebSocket
 
 blueprint = Blueprint("doods", __name__)
@@ -39,6 +41,8 @@ QUALITY = 90
 LOOK_UP_S = 1.0
 DEFAULT = "default"
 
+Id = int | str
+"""Of a request or region, given back as it came."""
 Percent = Mapping[str, float]
 """Least confidence by label, 0 to 100; `*`: of those that are not named."""
 
@@ -46,11 +50,19 @@ Percent = Mapping[str, float]
 class _Lenient(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, data: object) -> object:
+        """Take null for what was not said: Go's clients, for which DOODS was written, send it for empty."""
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None}
+
 
 class Region(_Lenient):
     """A part of the picture, 0 to 1, where objects count. covers: only those wholly inside."""
 
-    id: str | None = None
+    id: Id | None = None
     top: float = Field(0, ge=0, le=1)
     left: float = Field(0, ge=0, le=1)
     bottom: float = Field(1, ge=0, le=1)
@@ -68,7 +80,7 @@ class Region(_Lenient):
 class DoodsRequest(_Lenient):
     """One picture, and what counts in it. Nothing in `detect` and no regions: all that the detector finds."""
 
-    id: str | None = None
+    id: Id | None = None
     detector_name: str = DEFAULT
     data: str = Field("", description="The picture: base64, or an address on one of `api.url_hosts`.")
     preprocess: tuple[str, ...] = Field((), max_length=0, description="None is supported.")
@@ -90,7 +102,7 @@ class DoodsRequest(_Lenient):
             model=None if self.detector_name == DEFAULT else self.detector_name,
         )
 
-    def region_of(self, label: str, confidence: float, box: tuple[float, float, float, float]) -> str | None:
+    def region_of(self, label: str, confidence: float, box: tuple[float, float, float, float]) -> Id | None:
         """Return the id of the region for which an object counts, "" for the whole picture, None for none."""
         if not self.detect and not self.regions:
             return ""
@@ -98,7 +110,7 @@ class DoodsRequest(_Lenient):
             return ""
         for region in self.regions:
             if region.holds(*box) and _is_enough(region.detect, label, confidence):
-                return region.id or ""
+                return "" if region.id is None else region.id
         return None
 
 
@@ -110,7 +122,7 @@ def _is_enough(least: Percent, label: str, confidence: float) -> bool:
 class DoodsDetection(BaseModel):
     """One object; the sides are 0 to 1, confidence 0 to 100."""
 
-    region_id: str | None = None
+    region_id: Id | None = None
     top: float
     left: float
     bottom: float
@@ -122,7 +134,7 @@ class DoodsDetection(BaseModel):
 class DoodsAnswer(BaseModel):
     """What was found in one picture, or why nothing could be."""
 
-    id: str | None = None
+    id: Id | None = None
     image: str | None = None
     detections: list[DoodsDetection] | None = None
     error: str | None = None
@@ -160,14 +172,10 @@ def _failures_as_doods(view: Callable[[], Response]) -> Callable[[], Response]:
             is_busy = isinstance(exc, (LimitError, DetectorBusy))
             status = HTTPStatus.SERVICE_UNAVAILABLE if is_busy else HTTPStatus.BAD_REQUEST
             headers = {"Retry-After": "5"} if is_busy else {}
-            answer = DoodsAnswer(error=_reason(exc))
+            answer = DoodsAnswer(error=reason_of(exc))
             return Response(answer.text(), status, headers, content_type="application/json")
 
     return wrapped
-
-
-def _reason(error: Exception) -> str:
-    return (error.description or "") if isinstance(error, BadRequest) else str(error)
 
 
 @blueprint.get("/detectors")
@@ -198,7 +206,7 @@ def image() -> Response:
     """Return the picture with boxes around what counts."""
     with admitted() as analyst:
         asked = read_json(DoodsRequest)
-        pending = analyst.submit(_upload(asked), asked.options)
+        pending = _submit(analyst, asked)
         return Response(_drawn(pending, _counting(asked, pending)[0]), content_type="image/jpeg")
 
 
@@ -223,7 +231,7 @@ def _reply(message: str | bytes) -> str:
             asked_id = asked.id
             return _answer(analyst, asked).text()
     except (StreamServerError, DetectorError, BadRequest) as exc:
-        return DoodsAnswer(id=asked_id, error=_reason(exc)).text()
+        return DoodsAnswer(id=asked_id, error=reason_of(exc)).text()
 
 
 def stream_of_request() -> Response | None:
@@ -254,8 +262,13 @@ def _upload(asked: DoodsRequest) -> Upload:
     return Upload(decode_base64(asked.data, "data"), field="data")
 
 
+def _submit(analyst: ImageAnalyst, asked: DoodsRequest) -> PendingAnalysis:
+    named(asked.detector_name, (DEFAULT, *analyst.models), "detector_name")
+    return analyst.submit(_upload(asked), asked.options)
+
+
 def _answer(analyst: ImageAnalyst, asked: DoodsRequest) -> DoodsAnswer:
-    pending = analyst.submit(_upload(asked), asked.options)
+    pending = _submit(analyst, asked)
     found, detections = _counting(asked, pending)
     picture = base64.b64encode(_drawn(pending, found)).decode() if asked.image else None
     return DoodsAnswer(id=asked.id, image=picture, detections=detections)
@@ -280,7 +293,8 @@ def _counting(asked: DoodsRequest, pending: PendingAnalysis) -> tuple[Detections
         kept.append(index)
         said.append(
             DoodsDetection(
-                region_id=region or None, top=top, left=left, bottom=bottom, right=right, label=label,
+                region_id=region if region != "" else None,
+                top=top, left=left, bottom=bottom, right=right, label=label,
                 confidence=round(confidence, 2),
             )
         )  # fmt: skip

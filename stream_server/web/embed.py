@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template, request
 
+from stream_server.web.arguments import read_query
 from stream_server.web.credentials import IN_ADDRESSES
 from stream_server.web.current import engine, pipeline
 from stream_server.web.streaming import StreamQuery
@@ -18,7 +19,7 @@ def page(camera: str) -> Response:
     What lets one see the page in its address lets it show the camera too.
     """
     watched = pipeline(camera)
-    query = StreamQuery.model_validate(request.args.to_dict())
+    query = read_query(StreamQuery)
     wishes = query.model_dump(mode="json", exclude_none=True)
     wishes = {key: str(value).lower() for key, value in wishes.items()}
     shown = {key: request.args[key] for key in IN_ADDRESSES if key in request.args}

@@ -17,19 +17,20 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from types import TracebackType
 
-from flask import Blueprint, Response, abort, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from flask import Blueprint, Response, abort
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import BadRequest
 
 from detector.errors import DetectorError
-from stream_server.config import explain_errors
 from stream_server.engine import Engine
-from stream_server.errors import StreamServerError
+from stream_server.errors import OptionError, StreamServerError
 from stream_server.fanout import TICK_S
 from stream_server.image_analysis import AnalysisOptions, ImageAnalysis
 from stream_server.image_analyst import ImageAnalyst, PendingAnalysis, Upload
 from stream_server.web import websocket
+from stream_server.web.arguments import parse_json, read_query, reason_of
 from stream_server.web.current import engine
-from stream_server.web.uploads import OUR_PARAMETERS, decode_base64
+from stream_server.web.uploads import decode_base64
 from stream_server.web.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
 
 blueprint = Blueprint("frames", __name__, url_prefix="/api/v1/detect")
@@ -77,8 +78,8 @@ def frames() -> Response:
     running, analyst = engine(), engine().image_analyst
     if analyst is None:
         abort(503, "there is no detector: no camera detects, and api.models names none")
-    query = _query()
-    most = running.config.server.max_image_bytes * 4 // 3 + HEAD_BYTES
+    query = read_query(FramesQuery)
+    most = running.config.server.max_image_bytes * 3 // 2 + HEAD_BYTES  # base64, in lines perhaps
 
     def talk(opened: WebSocket) -> None:
         with _Talk(running, analyst, opened, query) as begun:
@@ -91,11 +92,6 @@ def frames() -> Response:
 def no_frames() -> Response:
     """Say what is expected here."""
     abort(400, "expected a WebSocket")
-
-
-def _query() -> FramesQuery:
-    asked = {name: text for name, text in request.args.items() if name not in OUR_PARAMETERS}
-    return FramesQuery.model_validate(asked)
 
 
 class _Bell:
@@ -163,9 +159,9 @@ class _Talk:
             self._take_frame(self._count if id is None else id, message)
             return
         try:
-            head = FrameHead.model_validate_json(message)
-        except ValidationError as exc:
-            raise Refusal(REFUSED, explain_errors(exc, FrameHead)[0].lstrip(": ")) from None
+            head = parse_json(FrameHead, message)
+        except (OptionError, BadRequest) as exc:
+            raise Refusal(REFUSED, reason_of(exc)) from None
         if head.image is None:
             self._next_id = head.id
             return

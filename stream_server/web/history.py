@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from stream_server.clock import wall_clock
 from stream_server.history import KEPT_S, STEP_S, Sample
 from stream_server.pipeline import Pipeline
+from stream_server.web.arguments import read_query
 from stream_server.web.current import pipeline
 
 blueprint = Blueprint("history", __name__, url_prefix="/api/v1/cameras/<camera>")
@@ -55,7 +56,7 @@ class CameraHistory(BaseModel):
 def history(camera: str) -> Response:
     """Return how the camera did in the last ten minutes, a sample every two seconds."""
     watched = pipeline(camera)
-    query = HistoryQuery.model_validate(request.args.to_dict())
+    query = read_query(HistoryQuery)
     samples = watched.history.samples
     if query.since is not None:
         known = query.since.timestamp() + SAME_S

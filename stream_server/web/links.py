@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import Grant, LinkKind
+from stream_server.web.arguments import parse_json
 from stream_server.web.current import engine, grant, pipeline
-from stream_server.web.uploads import bounded_body, parse_json
+from stream_server.web.uploads import bounded_body
 
 blueprint = Blueprint("links", __name__, url_prefix="/api/v1")
 

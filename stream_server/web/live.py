@@ -25,6 +25,7 @@ from stream_server.pipeline import Pipeline
 from stream_server.schemas import DetectionList
 from stream_server.streams import Variant
 from stream_server.web import websocket
+from stream_server.web.arguments import read_query
 from stream_server.web.current import engine, lease, pipeline
 from stream_server.web.eventstream import EventStream
 from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
@@ -59,7 +60,7 @@ class LiveQuery(DetectionsQuery):
 def detections(camera: str) -> Response:
     """Send what is found in each analysed frame, and the frame too if asked to, over a WebSocket."""
     running, watched = engine(), _detecting(camera)
-    query = LiveQuery.model_validate(request.args.to_dict())
+    query = read_query(LiveQuery)
 
     def talk(opened: WebSocket) -> None:
         _Talk(running, watched, opened, query).run()
@@ -78,7 +79,7 @@ def no_detections(camera: str) -> Response:
 def events(camera: str) -> Response:
     """Send what is found in each analysed frame as server-sent events."""
     running, watched, held = engine(), _detecting(camera), lease()
-    query = DetectionsQuery.model_validate(request.args.to_dict())
+    query = read_query(DetectionsQuery)
     if request.method == "HEAD":
         return Response(content_type="text/event-stream")
     websocket.check_origin()

@@ -27,6 +27,7 @@ from stream_server.schemas import Pushed
 from stream_server.sources.mjpeg import MAX_PART_BYTES, MjpegParser
 from stream_server.sources.push import Inbox, Sender
 from stream_server.web import websocket
+from stream_server.web.arguments import read_query
 from stream_server.web.bodies import BodyLost, EndlessBody
 from stream_server.web.current import engine, lease, pipeline
 from stream_server.web.takeover import one_of_the_budget
@@ -80,7 +81,7 @@ def no_push(camera: str) -> Response:
 
 
 def _query() -> PushQuery:
-    return PushQuery.model_validate(request.args.to_dict())
+    return read_query(PushQuery)
 
 
 def _inbox(camera: str) -> Inbox:

@@ -10,7 +10,8 @@ from flask import Blueprint, current_app, render_template, url_for
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from stream_server.config import CameraConfig, value_range
+from stream_server.config import CameraConfig
+from stream_server.explanations import value_range
 from stream_server.sources.webcams import find_webcams
 from stream_server.web.prose import inline
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, current_app, render_template
 from flask.blueprints import BlueprintSetupState
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.status import Watchman
+from stream_server.web.arguments import read_query
 from stream_server.web.current import KEY as ENGINE
 from stream_server.web.current import SETTINGS, grant
 
@@ -43,7 +44,7 @@ def show() -> Response:
 
     Each gets what may be known to who asks: of cameras that must not be seen, nothing.
     """
-    query = StatusQuery.model_validate(request.args.to_dict())
+    query = read_query(StatusQuery)
     watchman = cast(Watchman, current_app.extensions[KEY])
     answer = watchman.report(grant(), query.log_after)
     return Response(answer.model_dump_json(), content_type="application/json")

@@ -19,6 +19,7 @@ from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.frames import EncodedFrame
 from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Variant, Viewer
+from stream_server.web.arguments import read_query
 from stream_server.web.current import engine, lease, pipeline
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ WITH_STAGES = Framing(more_headers=_stage_headers)
 
 
 def _query() -> StreamQuery:
-    return StreamQuery.model_validate(request.args.to_dict())
+    return read_query(StreamQuery)
 
 
 @blueprint.get("/cameras/<camera>/stream.mjpg")

@@ -17,18 +17,16 @@ from pydantic import BaseModel, Field, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 
-from stream_server.config import explain_errors
 from stream_server.errors import ImageError, ImageTooLarge, OptionError
 from stream_server.fetching import Fetcher
 from stream_server.image_analysis import AnalysisOptions
 from stream_server.image_analyst import Upload
+from stream_server.web.arguments import OUR_PARAMETERS, explained, parse_json, query
 from stream_server.web.current import engine
 from stream_server.web.forms import read_parts
 
 MAX_FIELDS = 64
 """Of a form, besides its pictures."""
-OUR_PARAMETERS = frozenset({"token", "signature"})
-"""Of the query, that say nothing about the picture."""
 _BLANKS = b" \t\r\n\v\f"
 _SAFE_TO_PLAIN = bytes.maketrans(b"-_", b"+/")
 
@@ -100,14 +98,6 @@ def read_json(model: type[Body]) -> Body:
         return parse_json(model, _read_all())
 
 
-def parse_json(model: type[Body], text: str | bytes) -> Body:
-    """Return what `text` says. Raises OptionError naming the field that is wrong, BadRequest for no JSON."""
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as exc:
-        raise _explained(exc, model) from None
-
-
 def _read_all() -> bytes:
     data = request.get_data(cache=False)
     _check_end()
@@ -152,7 +142,7 @@ def _read_form(most_parts: int) -> Asked:
 
 def _read_json() -> Asked:
     body = parse_json(DetectBody, _read_all())
-    if any(name not in OUR_PARAMETERS for name in request.args):
+    if query():
         body = body.model_copy(update=_checked(request.args).model_dump(exclude_unset=True))
     return _asked(body, [])
 
@@ -166,16 +156,7 @@ def _checked(fields: MultiDict[str, str]) -> DetectBody:
     try:
         return DetectBody.model_validate(asked)
     except ValidationError as exc:
-        raise _explained(exc, DetectBody) from None
-
-
-def _explained(error: ValidationError, model: type[BaseModel]) -> BadRequest | OptionError:
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        return BadRequest(f"the body is no JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
-    field = ".".join(str(part) for part in first["loc"]) or "body"
-    (line, *_) = explain_errors(error, model)
-    return OptionError(field, line.partition(": ")[2])
+        raise explained(exc, DetectBody) from None
 
 
 def _asked(body: DetectBody, uploads: list[Upload]) -> Asked:

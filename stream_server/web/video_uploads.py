@@ -16,10 +16,11 @@ from pydantic import Field
 from stream_server.errors import OptionError
 from stream_server.jobs.job import Job, VideoOptions
 from stream_server.jobs.jobs import Jobs
+from stream_server.web.arguments import parse_json, query
 from stream_server.web.bodies import BodyLost, EndlessBody
 from stream_server.web.current import grant
 from stream_server.web.takeover import one_of_the_budget
-from stream_server.web.uploads import OUR_PARAMETERS, parse_json, read_json
+from stream_server.web.uploads import read_json
 
 TUS = "1.0.0"
 PIECE = "application/offset+octet-stream"
@@ -54,7 +55,7 @@ def take_video(videos: Jobs, owner: str) -> Job:
 
 def _announced(videos: Jobs, owner: str) -> Job:
     size = _number("Upload-Length")
-    asked = _parse(VideoQuery, {**_query(), **_metadata()})
+    asked = _parse(VideoQuery, {**query(), **_metadata()})
     return videos.add_upload(owner, _name_in(asked), size, _options(asked))
 
 
@@ -70,7 +71,7 @@ def _whole(videos: Jobs, owner: str) -> Job:
         abort(411, "the length of the video is missing; send it in pieces (tus 1.0.0) where it is not known")
     if request.mimetype == "multipart/form-data":
         abort(415, "expected the video itself as the body, not a form")
-    asked = _parse(VideoQuery, _query())
+    asked = _parse(VideoQuery, query())
     with one_of_the_budget():
         job = videos.add_upload(owner, _name_in(asked), request.content_length, _options(asked))
         try:
@@ -89,10 +90,6 @@ def _name_in(asked: VideoQuery) -> str:
 
 def _options(asked: VideoOptions) -> VideoOptions:
     return VideoOptions.model_construct(**{name: getattr(asked, name) for name in VideoOptions.model_fields})
-
-
-def _query() -> dict[str, str]:
-    return {name: text for name, text in request.args.items() if name not in OUR_PARAMETERS}
 
 
 def _metadata() -> dict[str, str]:

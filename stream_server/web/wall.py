@@ -23,17 +23,18 @@ import time
 from types import TracebackType
 
 from flask import Blueprint, Response, abort, json, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import BadRequest
 
 from stream_server.clock import wall_clock
-from stream_server.config import explain_errors
 from stream_server.engine import Engine
-from stream_server.errors import LimitError
+from stream_server.errors import LimitError, OptionError
 from stream_server.fanout import REPEAT_S, TICK_S
 from stream_server.frames import EncodedFrame
 from stream_server.rates import Throttle
 from stream_server.streams import Viewer
 from stream_server.web import websocket
+from stream_server.web.arguments import parse_json, reason_of
 from stream_server.web.current import engine
 from stream_server.web.streaming import StreamQuery
 from stream_server.web.websocket import GOING_AWAY, REFUSED, TRY_LATER, Refusal, WebSocket
@@ -158,9 +159,9 @@ class Wall:
 
     def _take(self, text: str | bytes) -> None:
         try:
-            message = WallMessage.model_validate_json(text)
-        except ValidationError as exc:
-            raise Refusal(REFUSED, explain_errors(exc, WallMessage)[0].lstrip(": ")) from None
+            message = parse_json(WallMessage, text)
+        except (OptionError, BadRequest) as exc:
+            raise Refusal(REFUSED, reason_of(exc)) from None
         if message.ack in self._tiles:
             tile = self._tiles[message.ack]
             tile.unanswered = max(0, tile.unanswered - 1)

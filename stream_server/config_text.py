@@ -10,22 +10,10 @@ from typing import Any
 
 import yaml
 
+from detector.plain_yaml import TEXT, load_yaml
 from stream_server.errors import ConfigError
 
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice; plain YAML silently keeps the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+_LABELS = "classes"  # the key of every list of labels
 
 
 _YAML_HINTS = dict.fromkeys(
@@ -62,12 +50,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """Return the sections that `text` holds. Raises ConfigError, in which `where` names its origin."""
     try:
-        data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+        data = load_yaml(text, prepare=_keep_words)
     except yaml.MarkedYAMLError as exc:
         at = f":{exc.problem_mark.line + 1}:{exc.problem_mark.column + 1}" if exc.problem_mark else ""
         raise ConfigError(f"{where}{at}: is not valid YAML: {_explain(str(exc.problem))}") from None
     except yaml.YAMLError as exc:
-        raise ConfigError(f"{where}: is not valid YAML: {exc}") from None
+        raise ConfigError(f"{where}: is not valid YAML: {' '.join(str(exc).split())}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -95,8 +83,8 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected KEY.PATH=VALUE, e.g. cameras.front.stream.fps=10")
-    value = _read_value(text)
     *parents, last = path.split(".")
+    value = _read_value(text, last)
     for key in parents:
         data = data.setdefault(key, {})
         if not isinstance(data, dict):
@@ -104,10 +92,28 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     data[last] = value
 
 
-def _read_value(text: str) -> object:
+def _keep_words(node: yaml.Node, key: str = "") -> None:
+    """Let keys and names of classes be the text that was written: `[no, yes]` are two words, no booleans."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            _be_text(name)
+            _keep_words(value, name.value)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            if key == _LABELS:
+                _be_text(each)
+            _keep_words(each)
+
+
+def _be_text(node: yaml.Node) -> None:
+    if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:merge":
+        node.tag = TEXT
+
+
+def _read_value(text: str, key: str) -> object:
     """Return what `text` is in YAML, where people mean YAML: neither `demo:` nor `*` in an address is any."""
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text, prepare=lambda node: _keep_words(node, key))
     except yaml.YAMLError:
         return text
     is_section = isinstance(value, dict) and not text.lstrip().startswith("{")

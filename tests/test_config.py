@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,52 @@ def test_examples_in_the_checkouts_configuration_are_right(
     examples = [line.removeprefix("#") for line in lines[start + 1 :]]
     config = load("\n".join(["cameras:", *examples]))
     assert list(config.cameras) == ["front-door", "garden", "desk"]
+
+
+ALIASES = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("detector: {classes: !!timestamp x}", "is read as a date, but is none; text needs quotes"),
+        ("cameras: {a: {source: 'demo:', password: 2001-99-99}}", "is read as a date, but is none"),
+        ("server: {port: !!float x}", "is read as a number, but is none"),
+        ("server: {port: !!int }", "is read as a number, but is none"),
+        ("server: {port: !!bool x}", "is read as true or false, but is none"),
+        ("server: {host: !!binary x}", "text that begins with ! or *, as passwords do, needs quotes"),
+        ("a: !!python/object:os.system x", "text that begins with ! or *"),
+        ("server: {port: " + "1" * 5000 + "}", "a number of 5000 digits; text needs quotes"),
+        ("[" * 2000, "nested more than 50 deep"),
+        ("{a: " * 2000, "nested more than 50 deep"),
+        ("- " * 2000, "nested more than 50 deep"),
+        ("? {a: b}\n: c", "a key must be a word, not a list or a section"),
+        ("? [a]\n: c", "a key must be a word, not a list or a section"),
+        ("a: &x {b: *x}", "an alias stands inside what it stands for"),
+        (ALIASES, "more than 200000 values, with aliases written out"),
+        ("<<: 5", "for merging, but found scalar"),
+        ('server: {host: "\\uD800"}', "half a character"),
+        ('server: {host: "\\UFFFFFFFF"}', ""),
+        ("%YAML 9.9\n---\na: b", "incompatible YAML document"),
+    ],
+)
+def test_yaml_that_breaks_python_is_one_line(load: Any, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert message in str(caught.value)
+    assert "is not valid YAML" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    value = text.removeprefix("server: {port: ")
+    with suppress(ConfigError):
+        Config.load(None, (f"server.host={value}",))
+
+
+def test_words_of_lists_of_classes_stay_what_was_written(load: Any) -> None:
+    config = load("detector: {classes: [no, yes, on, 1, 2001-01-01, ~, person]}")
+    assert config.detector.classes == ("no", "yes", "on", "1", "2001-01-01", "~", "person")
+    assert Config.load(None, ("detector.classes=[no, off]",)).detector.classes == ("no", "off")
 
 
 def test_camera_keys_are_read(load: Any) -> None:
@@ -218,7 +265,7 @@ def _logged(text: str) -> str:
         ("detector: {workers: -1}", "detector.workers: got -1, expected auto or 0 to 64"),
         ("detector: {workers: many}", "detector.workers: got 'many', expected auto or 0 to 64"),
         ("detector: {classes: person}", "detector.classes: got 'person', expected a list"),
-        ("detector: {classes: [1]}", "detector.classes.0: got 1, expected text"),
+        ("detector: {classes: [[a]]}", "detector.classes.0: got a list, expected text"),
         ("detector: {timeout_s: .nan}", "detector.timeout_s: got nan, expected more than 0, up to 300"),
         ("cameras: [1]", "cameras: got a list, expected a section of its own"),
         ("cameras: {a: }", "cameras.a: got nothing, expected a section of its own"),

@@ -46,10 +46,10 @@ CAMERA = CameraConfig(source="rtsp://10.0.0.1/live")
 REFUSED = (StreamServerError, DetectorError, HTTPException, NotSoap, ValueError)
 
 BITS = [
-    "a", "0", "[", "]", "{", '"', "\\", "/", ":", "://", "@", "=", "?", "-", ".", ",", "<", " ", "\n", "\r\n", "\0",
-    "é", "a:", "://a:b", "://a:", "?password=", "&password=a_b", "/user=", 'a="', 'Basic realm="a\\', 'URI="',
-    "#EXT-X-STREAM-INF:", "item {", "item { name: '", "'a' ", "1 a\n", "- ", "&a *a ", "!!int ", "<a>", "<!--",
-    "--frame\r\n", "\xff\xd8\xff", "\xff\xda",
+    "a", "0", "[", "]", "{", '"', "\\", "/", ":", "://", "@", "=", "?", "-", ".", ",", "<", " ", "\n", "\r\n",
+    "\0", "é", "a:", "://a:b", "://a:", "?password=", "&password=a_b", "/user=", 'a="', 'Basic realm="a\\',
+    'URI="', "#EXT-X-STREAM-INF:", "item {", "item { name: '", "'a' ", "1 a\n", "- ", "&a *a ", "!!int ",
+    "<a>", "<!--", "--frame\r\n", "\xff\xd8\xff", "\xff\xda",
 ]  # fmt: skip
 
 

@@ -91,6 +91,51 @@ def test_line_number_or_the_number_before_it_is_the_class(
     assert read_label_map(path) == LabelMap(labels, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (r"'caf\303\251'", "café"),
+        (r"'caf\xc3\xa9'", "café"),
+        (r"'caf\u00e9'", "café"),
+        (r'"traffic" " light"', "traffic light"),
+        (r"""'it\'s' " \"big\"" """, 'it\'s "big"'),
+        (r"'tab\there\\n'", "tab\there\\n"),
+        (r"'\1012'", "A2"),
+    ],
+)
+def test_escapes_of_label_maps_are_understood(tmp_path: Path, text: str, word: str) -> None:
+    path = tmp_path / "labels.pbtxt"
+    path.write_text(f"item {{ id: 1 name: 'n0' display_name: {text} }}\nitem < id: 2 name: 'b' >")
+    assert read_label_map(path).words == {1: word, 2: "b"}
+
+
+WORDS = {0: "person", 1: "no", 3: "2001-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.json", '["person", "no", null, "2001-01-01"]'),
+        ("labels.json", '\ufeff{"0": "person", "1": "no", "3": "2001-01-01"}'),
+        ("labels.json", '{"person": 0, "no": 1, "2001-01-01": 3}'),
+        ("labels.json", '[{"id": 3, "name": "2001-01-01"}, {"id": 0, "name": "person"}, '
+         '{"id": 1, "name": "no"}]'),
+        ("coco.json", '{"images": [], "categories": [{"id": 0, "name": "person", "supercategory": "x"}, '
+         '{"id": 1, "name": "no"}, {"id": 3, "name": "2001-01-01"}]}'),
+        ("config.json", '{"model_type": "detr", "id2label": {"0": "person", "1": "no", "3": "2001-01-01"}}'),
+        ("labels.yaml", "[person, no, , 2001-01-01]".replace(", ,", ", ~,")),
+        ("labels.yaml", "0: person\n1: no\n3: 2001-01-01"),
+        ("data.yaml", "path: ../x\nnc: 4\nnames: {0: person, 1: no, 3: 2001-01-01}"),
+        ("labels.txt", "0: person\r\n1: no\r\n3: 2001-01-01\r\n"),
+        ("labels.csv", "id,name,colour\n0,person,red\n1,no,blue\n3,2001-01-01,green\n"),
+    ],
+)  # fmt: skip
+def test_words_are_what_was_written_in_forms_of_other_programs(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    assert read_label_map(path).words == WORDS
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_of_file_gives_the_same_words(tmp_path: Path, name: str) -> None:
     first = FORMS[name][1]
@@ -135,7 +180,14 @@ def test_file_says_whether_its_first_class_is_0_or_1(tmp_path: Path, text: str, 
         ("labels.yaml", b"", "expected a list"),
         ("labels.yaml", b"car", "expected a list"),
         ("labels.yaml", b"names: 3", "expected a list"),
-        ("labels.yaml", b"names: {car: 0}", "a number before each word"),
+        ("labels.yaml", b"names: {car: red}", "a number before each word"),
+        ("labels.yaml", b"names: [[a]]", "a label is a list"),
+        ("labels.yaml", b"- {id: 1}", "expected `id` and `name`"),
+        ("labels.yaml", b"[" * 2000, "not YAML"),
+        ("labels.yaml", b"? {a: b}\n: c", "not YAML"),
+        ("labels.json", b"{", "not JSON"),
+        ("labels.json", b'{"0": "a", "0": "b"}', "twice"),
+        ("labels.json", b"[" * 100_000, "too deep"),
         ("labels.yaml", b"names: [", "not YAML"),
         ("labels.yaml", b"!!python/object/apply:os.getcwd []", "not YAML"),
     ],

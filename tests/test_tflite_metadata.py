@@ -77,6 +77,38 @@ def test_damaged_metadata_is_not_used(
     assert read_metadata(with_metadata(PLAIN, metadata, files)) == ModelMetadata()
 
 
+LABELS = DEFAULT.labels_path.read_text(encoding="utf-8").upper()  # type: ignore[union-attr]
+
+
+def _archives() -> dict[str, bytes]:
+    """Return a good model behind which an archive is damaged in the ways that zipfile stumbles over."""
+    good = with_metadata(PLAIN, metadata_of("labels.txt"), {"labels.txt": LABELS})
+    entry, directory = good.rfind(b"PK\x03\x04"), good.rfind(b"PK\x01\x02")
+
+    def patched(at: int, data: bytes) -> bytes:
+        return good[:at] + data + good[at + len(data) :]
+
+    return {
+        "unknown compression": patched(entry + 8, b"\x63\x00")[:directory]
+        + patched(directory + 10, b"\x63\x00")[directory:],
+        "encrypted": patched(directory + 8, b"\x01\x00"),
+        "wrong checksum": patched(directory + 16, b"\1\2\3\4"),
+        "no local header": patched(entry, b"XXXX"),
+        "far offset": patched(directory + 42, b"\xff\xff\xff\x7f"),
+        "size of 2 GiB": patched(directory + 20, b"\xff\xff\xff\x7f"),
+        "half": good[:directory] + good[directory + 10 :],
+    }
+
+
+@pytest.mark.parametrize("damage", _archives())
+def test_good_model_is_used_without_its_damaged_archive(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(_archives()[damage])
+    read_metadata(path.read_bytes())
+    with load_detector(ModelFile("model", path)) as detector:
+        assert len(detector.labels) == 80
+
+
 def test_detector_takes_labels_and_normalisation_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     words = DEFAULT.labels_path.read_text(encoding="utf-8").upper()  # type: ignore[union-attr]

@@ -12,7 +12,6 @@ import ast
 import io
 import json
 import logging
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 
@@ -46,8 +45,8 @@ def read_metadata(content: bytes) -> ModelMetadata:
         graph = _graph_metadata(content)
         mean, std = _normalization(graph) if graph else (None, None)
         return ModelMetadata(_read_labels(content, graph), mean, std)
-    except (struct.error, ValueError, LookupError, TypeError, SyntaxError, RecursionError) as exc:
-        _LOG.warning("the model's metadata is damaged and not used: %s", exc)
+    except Exception as exc:  # a foreign archive: whatever its readers raise, the model is as good without
+        _LOG.warning("the model's metadata is damaged and not used: %s", str(exc) or type(exc).__name__)
         return ModelMetadata()
 
 

@@ -325,7 +325,7 @@ class _TroubleLog:
         if (repeats := self._repeats.pop(cause)) > 1:
             text += f" ({repeats} times)"
         if retry_s is not None:
-            text += f"; next try in {retry_s:.0f} s"
+            text += f"; next try in {retry_s:.0f} s" if retry_s >= 0.5 else "; next try at once"
         is_trouble = state in ("stalled", "offline", "auth_failed")
         log.log(logging.WARNING if is_trouble else logging.INFO, "camera %s: %s", label, text)
         self._logged_at = {c: at for c, at in self._logged_at.items() if now - at < LOG_EVERY_S}

@@ -18,6 +18,8 @@ from stream_server.sources import open_source
 
 LOAD_WITHIN_S = 60.0
 MEASURE_S = 1.0
+BURST_S = 0.5
+"""After a camera was opened, for what it had in store; H.264 cameras send up to half a second at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,21 @@ def check_camera(config: CameraConfig) -> CameraReport:
 
 
 def measure(read: Callable[[], Picture | None], timeout_s: float) -> tuple[Picture, float]:
-    """Return the first picture and the rate of those that follow, 0.0 when none does within a second."""
+    """Return the first picture and the rate of those that follow, 0.0 when none does within a second.
+
+    Cameras begin with what they have in store, as fast as they can: what follows that is counted, from one
+    picture to another.
+    """
     first = _first_picture(read, timeout_s)
-    started, count = time.monotonic(), 0
+    opened, came = time.monotonic(), []
     try:
-        while time.monotonic() - started < MEASURE_S:
-            count += read() is not None
+        while time.monotonic() - opened < BURST_S + MEASURE_S:
+            if read() is not None:
+                came.append(time.monotonic())
     except SourceEnded:
         return first, 0.0
-    return first, count / (time.monotonic() - started)
+    came = [at for at in came if at - opened > BURST_S]
+    return first, (len(came) - 1) / (came[-1] - came[0]) if len(came) > 1 else float(len(came))
 
 
 def _first_picture(read: Callable[[], Picture | None], timeout_s: float) -> Picture:

@@ -14,6 +14,7 @@ from detector.detections import BGRImage
 from stream_server.errors import ImageError
 from stream_server.exif import read_orientation
 from stream_server.frames import GreyImage, Picture
+from stream_server.huffman import DHT_MARKER, STANDARD_TABLES
 from stream_server.orientation import UPRIGHT, turn, turned_wh
 
 MAX_PIXELS = 40_000_000
@@ -24,6 +25,7 @@ SOS_MARKER, EOI_MARKER = 0xDA, 0xD9
 
 # ITU-T T.81, table B.1.
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_HUFFMAN_CODED = frozenset({0xC0, 0xC1, 0xC2})  # with which the tables of annex K can have been meant
 APP1 = 0xE1
 _EXIF = b"Exif\0\0"
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
@@ -65,10 +67,14 @@ def exif_in(jpeg: bytes, payload: int, end: int) -> bytes:
 
 
 class JpegHeader(NamedTuple):
-    """stored_wh: width and height as stored, in pixels. orientation: 1 to 8, see `orientation.turn`."""
+    """stored_wh: width and height as stored, in pixels. orientation: 1 to 8, see `orientation.turn`.
+
+    tables_at: where the Huffman tables are to be put that it was coded with and has not; 0: it has them.
+    """
 
     stored_wh: tuple[int, int]
     orientation: int = UPRIGHT
+    tables_at: int = 0
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -86,17 +92,34 @@ def read_header(jpeg: bytes) -> JpegHeader:
         raise ImageError(
             f"not a JPEG: it starts with {jpeg[:4].hex(' ')}" if jpeg else "not a JPEG: it is empty"
         )
-    orientation, at = UPRIGHT, len(SOI)
-    while segment := segment_at(jpeg, at):
-        marker, payload, at = segment
+    orientation, stored_wh, has_tables, at = UPRIGHT, None, False, len(SOI)
+    while not (stored_wh and has_tables) and (segment := _segment_after(jpeg, at, stored_wh)):
+        marker, payload, end = segment
         if marker in FRAME_MARKERS and payload + FRAME_HEADER.size <= len(jpeg):
             height, width = FRAME_HEADER.unpack_from(jpeg, payload)
-            return JpegHeader(_checked(width, height), orientation)
-        if marker == APP1 and (exif := exif_in(jpeg, payload, at)):
+            stored_wh, has_tables = _checked(width, height), has_tables or marker not in _HUFFMAN_CODED
+        elif marker == APP1 and (exif := exif_in(jpeg, payload, end)):
             orientation = read_orientation(exif)
-        if marker in (SOS_MARKER, EOI_MARKER):
+        elif marker == DHT_MARKER:
+            has_tables = True
+        elif marker in (SOS_MARKER, EOI_MARKER) and stored_wh:
+            return JpegHeader(stored_wh, orientation, at if marker == SOS_MARKER else 0)
+        elif marker in (SOS_MARKER, EOI_MARKER):
             raise ImageError("not a usable JPEG: its header has no size")
-    raise ImageError("the JPEG ends within its header")
+        at = end
+    if stored_wh is None:
+        raise ImageError("the JPEG ends within its header")
+    return JpegHeader(stored_wh, orientation)
+
+
+def _segment_after(jpeg: bytes, at: int, stored_wh: tuple[int, int] | None) -> tuple[int, int, int] | None:
+    """Return what `segment_at` does, but leave what is odd behind the size to the decoder."""
+    try:
+        return segment_at(jpeg, at)
+    except ImageError:
+        if stored_wh is None:
+            raise
+        return None
 
 
 def _checked(width: int, height: int) -> tuple[int, int]:
@@ -146,11 +169,14 @@ def _decoded(jpeg: bytes, flags: int, shape: tuple[int, ...]) -> NDArray[np.uint
 def picture_of(jpeg: bytes) -> Picture:
     """Return the picture of a camera that sends JPEGs: pixels are made when wanted.
 
-    The bytes stay untouched for those who take them as they are, but for a picture that lies on its side or
-    is mirrored: browsers heed that, others do not, so all get its pixels, upright.
+    The bytes stay untouched for those who take them as they are, but where Huffman tables are left out, which
+    browsers need (Safari shows nothing without), and for a picture that lies on its side or is mirrored:
+    browsers heed that, others do not, so all get its pixels, upright.
 
     Raises ImageError as `read_header` does.
     """
     header = read_header(jpeg)
+    if at := header.tables_at:
+        jpeg = jpeg[:at] + STANDARD_TABLES + jpeg[at:]
     own = jpeg if header.orientation == UPRIGHT else None
     return Picture(header.size_wh, partial(decode, jpeg), own, partial(decode_grey, jpeg))

@@ -55,3 +55,14 @@ def jpeg_lying(image: BGRImage, orientation: int, order: str = "<") -> bytes:
     mark = b"II" if order == "<" else b"MM"
     exif = b"Exif\0\0" + mark + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+def without_tables(jpeg: bytes) -> bytes:
+    """Return `jpeg` without its DHT segments."""
+    at, kept = 2, jpeg[:2]
+    while jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if jpeg[at + 1] != 0xC4:
+            kept += jpeg[at:end]
+        at = end
+    return kept + jpeg[at:]

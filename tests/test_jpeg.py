@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -8,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_server.config import SourceConfig
 from stream_server.errors import ImageError
-from stream_server.jpeg import decode, read_header
-from tests.cameras.http import colour_of, numbered_jpeg
+from stream_server.huffman import STANDARD_TABLES
+from stream_server.jpeg import decode, picture_of, read_header
+from stream_server.sources import open_source
+from tests.cameras.http import HTTPCamera, colour_of, numbered_jpeg
+from tests.pictures import without_tables
 
 JPEG = numbered_jpeg(7, (64, 48))
 
@@ -103,3 +108,42 @@ def test_no_bytes_make_it_fail_otherwise(garbage: bytes) -> None:
             continue
         assert width > 0
         assert height > 0
+
+
+# Huffman tables.
+
+
+def _noise(*options: int) -> bytes:
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", image, options)[1].tobytes()  # libjpeg writes the tables of annex K.3
+
+
+def test_tables_that_are_left_out_are_the_standards() -> None:
+    completed = picture_of(without_tables(_noise())).jpeg
+    assert completed is not None
+    assert len(STANDARD_TABLES) == 2 + 0x1A2  # as ISO 10918-1 counts them
+    assert completed.count(STANDARD_TABLES) == 1
+    assert np.array_equal(decode(completed), decode(_noise()))
+    assert picture_of(completed).jpeg is completed
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_OPTIMIZE, 1), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+def test_picture_with_tables_stays_the_same_object(options: tuple[int, ...]) -> None:
+    jpeg = _noise(*options)
+    assert picture_of(jpeg).jpeg is jpeg
+    early = jpeg.index(b"\xff\xc4")
+    length = 2 + int.from_bytes(jpeg[early + 2 : early + 4], "big")
+    first = jpeg[:2] + jpeg[early : early + length] + jpeg[2:early] + jpeg[early + length :]
+    assert picture_of(first).jpeg is first
+
+
+@pytest.mark.parametrize("mode", ["mjpeg", "snapshot"])
+def test_cameras_on_http_get_the_tables_they_leave_out(mode: Literal["mjpeg", "snapshot"]) -> None:
+    with HTTPCamera(mode, jpegs=[without_tables(_noise())]) as camera:
+        source = open_source(SourceConfig(source=camera.url))
+        source.open()
+        picture = source.read()
+        source.close()
+    assert picture is not None
+    assert STANDARD_TABLES in (picture.jpeg or b"")
+    assert np.array_equal(picture.image, decode(_noise()))

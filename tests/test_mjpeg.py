@@ -250,3 +250,18 @@ def test_endless_noise_holds_no_memory() -> None:
     for at in range(0, len(noise), 1000):
         assert parser.feed(noise[at : at + 1000]) == []
         assert len(parser._buffer) < 10_000
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("chunk_bytes", [1, 100, 65536])
+def test_pictures_without_end_end_at_what_looks_like_a_boundary(newline: bytes, chunk_bytes: int) -> None:
+    endless = [jpeg[:-2] for jpeg in JPEGS]
+    found, rejected = parse(parts(endless, newline=newline), None, chunk_bytes)
+    assert found == list(JPEGS[:-1])
+    assert rejected == 0
+
+
+def test_pictures_without_end_or_boundary_end_at_the_next() -> None:
+    found, rejected = parse(b"".join(jpeg[:-2] for jpeg in JPEGS), None)
+    assert found == list(JPEGS[1:-1])
+    assert rejected == 1, "the first may have broken off"

@@ -46,6 +46,8 @@ class MjpegParser:
         self._step: Callable[[list[bytes]], bool] = self._find_start
         self._in_part = False
         self._length = 0  # that the part's header claims, 0 for none
+        self._have_ended = False  # whether a JPEG had its end marker
+        self._are_endless = False  # whether JPEGs without, parted by nothing, are this camera's way
         self._lengths_are_right: bool | None = None  # not known before the first picture
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -102,6 +104,7 @@ class MjpegParser:
             self._at = max(self._at, len(self._buffer) - len(_START) + 1)
             return self._reject_if_too_long()
         if self._buffer.startswith(EOI, marker.start()):
+            self._have_ended = True
             self._take(marker.end(), jpegs)
         else:
             self._end_before(marker.start(), jpegs)
@@ -109,14 +112,23 @@ class MjpegParser:
 
     def _end_before(self, start: int, jpegs: list[bytes]) -> None:
         """End a JPEG that has no end marker, now that the next one is seen to start."""
-        cut = self._buffer.find(self._delimiter, 0, start) if self._delimiter else -1
-        if cut < 0:
+        cut = self._boundary_before(start)
+        if cut < 0 and not self._are_endless:
+            self._are_endless = not self._have_ended  # the first may have broken off
             self._reject(start)
             return
-        cut += self._delimiter.startswith(b"\n")
+        cut = start if cut < 0 else cut
         line_end = _LINE_END.search(self._buffer, cut - 2, cut)
         self._take(line_end.start() if line_end else cut, jpegs)
         jpegs[-1] += EOI  # clients that look for it, and OpenCV, take no JPEG without
+
+    def _boundary_before(self, start: int) -> int:
+        """Return where the boundary is, or a line like one where none was announced; -1: nowhere."""
+        if self._delimiter:
+            cut = self._buffer.find(self._delimiter, 0, start)
+            return cut + self._delimiter.startswith(b"\n") if cut >= 0 else -1
+        cut = self._buffer.rfind(b"\n--", max(0, start - MAX_HEADER_BYTES), start)
+        return cut + 1 if cut >= 0 else -1
 
     def _pass_boundary(self, before: int) -> bool:
         """Drop all up to a boundary ahead of `before`; a part that had no JPEG counts as rejected."""

@@ -16,7 +16,6 @@ from stream_server.errors import ImageError, SourceError
 from stream_server.frames import Picture
 from stream_server.jpeg import EOI, picture_of
 from stream_server.sources.base import Source
-from stream_server.sources.huffman import with_huffman_tables
 from stream_server.sources.webcams import (
     Identity,
     WebcamInfo,
@@ -184,8 +183,8 @@ class WebcamSource(Source):
 
 
 def _picture_of_webcam(jpeg: bytes) -> Picture:
-    """Return the picture of a JPEG with what drivers append cut off and what webcams leave out put in."""
-    return picture_of(with_huffman_tables(jpeg[: jpeg.rfind(EOI) + len(EOI)]))
+    """Return the picture of a JPEG with what drivers append cut off."""
+    return picture_of(jpeg[: jpeg.rfind(EOI) + len(EOI)])
 
 
 def _poll_for(node: Path) -> select.poll | None:

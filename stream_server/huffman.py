@@ -1,10 +1,8 @@
-"""Completes the JPEGs of webcams that leave the Huffman tables out, as AVI's MJPEG does."""
+"""The Huffman tables that JPEGs of webcams and cameras leave out, as AVI's MJPEG does."""
 
 from __future__ import annotations
 
-from stream_server.jpeg import SOI, SOS_MARKER, segment_at
-
-_DHT_MARKER = 0xC4
+DHT_MARKER = 0xC4
 
 # The tables of ITU-T T.81, annex K.3, which such pictures are coded with: DC and AC for luminance, then for
 # chrominance; each as class and id, number of codes of each length 1..16, values.
@@ -29,23 +27,5 @@ _TABLES = (
     ),
 )
 _PAYLOAD = bytes.fromhex("".join(part for table in _TABLES for part in table))
-STANDARD_TABLES = bytes((0xFF, _DHT_MARKER)) + (len(_PAYLOAD) + 2).to_bytes(2, "big") + _PAYLOAD
+STANDARD_TABLES = bytes((0xFF, DHT_MARKER)) + (len(_PAYLOAD) + 2).to_bytes(2, "big") + _PAYLOAD
 """One DHT segment, marker and length included."""
-
-
-def with_huffman_tables(jpeg: bytes) -> bytes:
-    """Return `jpeg` itself, or with the standard tables put in where it has none.
-
-    Browsers show nothing of a picture without them.
-
-    Raises ImageError for bytes that are no JPEG.
-    """
-    at = len(SOI)
-    while segment := segment_at(jpeg, at):
-        marker, _, end = segment
-        if marker == _DHT_MARKER:
-            return jpeg
-        if marker == SOS_MARKER:
-            return jpeg[:at] + STANDARD_TABLES + jpeg[at:]
-        at = end
-    return jpeg

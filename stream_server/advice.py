@@ -102,6 +102,12 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "At the camera's own page, choose Digest with MD5, or Basic, for RTSP.",
     ),
     (r"encrypted", "At the sender, switch the encryption of the segments off."),
+    (
+        r"crashed the server",
+        "Its pictures hit a fault in a decoder, which ends the server's worker for a moment: report it with "
+        "the lines of the log. It is tried again once its settings are changed, or the server is started "
+        "again; another codec or resolution at the camera's own page may do.",
+    ),
     # What came, and then did not.
     # Webcams.
     (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from stream_server import crashes
 from stream_server.backoff import Backoff
 from stream_server.clock import Clock
 from stream_server.config import SourceConfig
@@ -131,6 +132,7 @@ class Capture:
         return limit_s is not None and self._clock.now() - self._busy_since > limit_s + GRACE_S
 
     def _run(self) -> None:
+        crashes.note_thread(self._name, self._config)
         try:
             while not self.is_abandoned:
                 self._wake.clear()

@@ -16,6 +16,7 @@ from detector.messages import DetectOptions
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
+from stream_server import crashes
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import OPEN, Lease
 from stream_server.accounts.marker import Marker
@@ -203,7 +204,11 @@ class Engine:
         }
 
     def _open(self, name: str, config: SourceConfig) -> Source:
-        """Open the source of a camera: its inbox, if it is sent its pictures."""
+        """Return the source of a camera: its inbox, if it is sent its pictures.
+
+        Raises SourceError for one that crashed the server again and again.
+        """
+        crashes.check(name, config)
         inbox = self.inboxes.get(name) if config.url.kind == "push" else None
         return self._open_source(config) if inbox is None else PushSource(config, inbox)
 

@@ -16,6 +16,7 @@ import numpy as np
 from detector.detections import BGRImage, Detections
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from stream_server import crashes
 from stream_server.analysis import Analysis, Analyst
 from stream_server.annotate import Style, annotate, message_picture
 from stream_server.camera import Camera
@@ -212,6 +213,7 @@ class Pipeline:
         )
 
     def _run(self) -> None:
+        crashes.note_thread(self.name, self.config)
         try:
             self._run_until_stopped()
         finally:

@@ -20,10 +20,12 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
 
+from stream_server import crashes
 from stream_server.accounts.accounts import Accounts, is_loopback
 from stream_server.accounts.marker import Marker, marker_for
 from stream_server.camera import Camera
 from stream_server.config import Config
+from stream_server.crashes import CrashBoard
 from stream_server.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
@@ -142,6 +144,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self._address = listener.getsockname()[:2]
         self._listener_fd = listener.detach()  # gunicorn makes its own socket of it, and closes it
         self._verbose = verbose
+        self._crashes = CrashBoard()
         super().__init__()
 
     def load_config(self) -> None:
@@ -171,6 +174,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Start the engine and return the application; called in the web worker."""
+        self._crashes.begin()
+        crashes.use(self._crashes)
         engine = Engine(self._config, marker=self._marker)
         engine.max_viewers = self._share.viewers
         engine.start()

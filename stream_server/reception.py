@@ -62,7 +62,8 @@ HOLD_BACK_S = 0.5
 """Nobody is accepted for so long when that failed: no descriptor or memory is left."""
 
 _END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_NUMBER = re.compile(rb"[0-9]{1,18}[ \t]*")
 _UNTOLD_LENGTH = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 _REFUSALS: Mapping[int, bytes] = {
     status: f"HTTP/1.1 {status} {reason}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
@@ -215,11 +216,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
                 self._refuse(conn, 431)
             return
         head += b"\r\n"
-        length = max(map(int, _LENGTH.findall(head)), default=0)
-        is_upload = length > SMALL_BODY_BYTES or _UNTOLD_LENGTH.search(head) is not None
+        length = body_bytes(head)
+        is_upload = length is None or length > SMALL_BODY_BYTES
         if is_upload and len(self._uploading) >= self.max_uploads:
             self._refuse(conn, 503)
-        elif is_upload or len(body) >= length:
+        elif length is None or is_upload or len(body) >= length:
             self._forget(conn)
             if is_upload:
                 self._uploading.add(conn)
@@ -299,6 +300,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def _drop(self, conn: TConn) -> None:
         self.nr_conns -= 1
         conn.close()
+
+
+def body_bytes(head: bytes) -> int | None:
+    """Return how long a request's body is by its head; None where that is not told, or not in plain digits.
+
+    gunicorn reads the head once more by rules of its own, and takes a number of any length, with zeros before
+    it. So what cannot be read here is taken for as long as a body may be, never for none.
+    """
+    said = _LENGTH.findall(head)
+    if _UNTOLD_LENGTH.search(head) or not all(map(_NUMBER.fullmatch, said)):
+        return None
+    return max(map(int, said), default=0)
 
 
 def _untaken_bytes(sock: socket.socket) -> int:

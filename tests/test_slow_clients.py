@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from stream_server.reception import body_bytes
 from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server, get
 from tests.sockets import held_connections
@@ -36,8 +37,8 @@ class Slowness:
         return self.name
 
 
-def _post(path: str) -> bytes:
-    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n".encode()
+def _post(path: str, length: str = "10000000") -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
 GET = b"GET /static/embed.js HTTP/1.1\r\nHost: localhost\r\n"
@@ -47,6 +48,7 @@ WAYS: list[Slowness] = [
     Slowness("slow second head", GET + b"\r\n" + GET, b"X: y\r\n"),
     Slowness("slow body", _post("/api/v1/detect"), b"x"),
     Slowness("slow body of a form", _post("/login"), b"x"),
+    Slowness("slow body with zeros in its length", _post("/login", "0" * 20 + "10000000"), b"x"),
     Slowness("slow body nobody reads", _post("/nothing"), b"x"),
     Slowness(
         "slow body in chunks",
@@ -129,3 +131,28 @@ def test_no_way_alone_keeps_others_out(server: Server, way: Slowness, most_s: fl
     with Crowd(server.port, [way], MANY):
         assert _p99_s(server.port, WATCH_EACH_FOR_S) < most_s
     assert wait_until(lambda: held_connections(server.port) == 0, DROPPED_WITHIN_S)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ("", 0),
+        ("Content-Length: 0\r\n", 0),
+        ("content-length:70000 \t\r\n", 70000),
+        ("X: y\r\nContent-Length: 5\r\nContent-Length: 70000\r\n", 70000),
+        ("Content-Length: 000000000000000000010000\r\n", None),
+        (f"Content-Length: {'9' * 5000}\r\n", None),
+        ("Content-Length: \r\n", None),
+        ("Content-Length: +5\r\n", None),
+        ("Content-Length: -5\r\n", None),
+        ("Content-Length: 5, 5\r\n", None),
+        ("Content-Length: 0x5\r\n", None),
+        ("Content-Length: 5\r\nContent-Length: x\r\n", None),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", None),
+        ("transfer-encoding:gzip\r\n", None),
+        ("Expect: 100-continue\r\nContent-Length: 5\r\n", None),
+        ("X-Content-Length: 5\r\n", 0),
+    ],
+)
+def test_length_that_cannot_be_read_counts_as_untold(headers: str, wanted: int | None) -> None:
+    assert body_bytes(f"POST / HTTP/1.1\r\n{headers}".encode()) == wanted

@@ -10,6 +10,7 @@ ORIENTATION_TAG = 0x0112
 
 _ENTRY_BYTES = 12
 _TIFF = 42
+_LONG = 4
 
 
 def read_orientation(exif: bytes) -> int:
@@ -27,8 +28,10 @@ def read_orientation(exif: bytes) -> int:
         if magic != _TIFF:
             return UPRIGHT
         for entry in range(at + 2, at + 2 + count * _ENTRY_BYTES, _ENTRY_BYTES):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
             if tag == ORIENTATION_TAG:
+                # A SHORT, by the standard; some programs write a LONG (TIFF 6.0, section 2).
+                (value,) = struct.unpack_from(f"{order}{'I' if kind == _LONG else 'H'}", tiff, entry + 8)
                 return int(value) if 1 <= value <= 8 else UPRIGHT
     except struct.error:  # it ends within its directory
         pass

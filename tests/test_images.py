@@ -109,6 +109,15 @@ def test_cmyk_becomes_the_colours_it_means() -> None:
     assert is_near(colour_at(image, 5, 35), BLUE)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "form"), [(3, "HH"), (4, "I")])
+def test_orientation_is_read_as_short_or_long_in_either_byte_order(order: str, kind: int, form: str) -> None:
+    value = (6, 0) if form == "HH" else (6,)
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HIH", 42, 8, 1)
+    exif = head + struct.pack(f"{order}HHI{form}", 0x0112, kind, 1, *value) + bytes(4)
+    assert read_orientation(exif) == 6
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sixteen_bits_become_eight(channels: int) -> None:
     deep = np.full((8, 8, channels), 0x8040, np.uint16)

@@ -72,10 +72,6 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "{key}.source.",
     ),
     (
-        r"sends HLS",
-        "Write the address of the playlist, which ends in .m3u8, into {key}.source.",
-    ),
-    (
         r"the camera sends|is no JPEG|the camera's picture is",
         "{key}.source has to be the address of the picture or stream itself, not of the page that shows it.",
     ),

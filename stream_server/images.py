@@ -8,6 +8,7 @@ EXIF orientation, which depend on its version and flags, are dealt with here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError, ImageTooLarge
+from stream_server.frames import Picture
 from stream_server.headers import Header, read_header
-from stream_server.orientation import turn
+from stream_server.orientation import turn, turned_wh
 
 _STRIP_PIXELS = 1 << 20
 _WHITE = 255
@@ -72,6 +74,15 @@ def decode_pixels(data: bytes, header: Header) -> BGRImage:
     if image is None or image.shape[1::-1] != header.size_wh:
         raise ImageError("cannot be decoded: it is damaged or cut off")
     return turn(_as_bgr(image), header.orientation)
+
+
+def picture_of_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
+    """Return the picture of a camera that sends PNG, WebP or BMP; its pixels are made when wanted.
+
+    Raises ImageError as `check_image_bytes` does.
+    """
+    header = check_image_bytes(data, limits)
+    return Picture(turned_wh(header.size_wh, header.orientation), partial(decode_pixels, data, header))
 
 
 def _as_bgr(image: NDArray[Any]) -> BGRImage:

@@ -181,12 +181,27 @@ def test_a_picture_of_untold_type_is_a_snapshot() -> None:
 @pytest.mark.parametrize(
     ("make_camera", "reason"),
     [
-        (partial(HTTPCamera, content_type="text/html"), "sends a web page; expected MJPEG .* or a JPEG"),
-        (partial(HTTPCamera, content_type="video/mp4"), "sends video/mp4; expected MJPEG"),
-        (partial(HTTPCamera, content_type="application/vnd.apple.mpegurl"), r"HLS .* has to end in \.m3u8"),
+        (
+            partial(HTTPCamera, content_type="text/html", body=[b"<html>Log in"]),
+            "sends a web page; expected MJPEG .* or a JPEG",
+        ),
+        (
+            partial(HTTPCamera, content_type="video/mp4", body=[b"\0\0\0 ftyp"]),
+            "sends video/mp4; expected MJPEG",
+        ),
+        (
+            partial(HTTPCamera, content_type="application/vnd.apple.mpegurl", body=[b"#EXTM3U\nnone.ts"]),
+            "answers 404|hold no picture|not a playlist",
+        ),
         (
             partial(HTTPCamera, "snapshot", jpegs=[b"GIF89a"]),
-            "picture is not a JPEG: it starts with 47 49 46 38",
+            "picture is no JPEG, PNG, WebP or BMP: it starts with 47 49 46 38",
+        ),
+        (
+            partial(
+                HTTPCamera, body=[b"--frame\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n\x1a\n" + bytes(99)]
+            ),
+            "sends PNG parts, not JPEG",
         ),
         (partial(HTTPCamera, "snapshot", jpegs=[b""]), "is empty"),
         (partial(HTTPCamera, "snapshot", jpegs=[bytes(11 << 20)]), "longer than 10 MiB"),
@@ -356,7 +371,7 @@ def test_no_error_shows_credentials_or_the_query() -> None:
     for faulty in (
         partial(HTTPCamera, authentication="basic"),
         partial(HTTPCamera, status=404),
-        partial(HTTPCamera, content_type="x/y"),
+        partial(HTTPCamera, content_type="x/y", body=[b"?"]),
     ):
         with faulty() as camera:
             url = camera.with_credentials("C0user:C0pw") + "?token=C0token"
@@ -627,7 +642,7 @@ def test_a_camera_that_freezes_is_told_after_the_read_timeout(mode: str) -> None
 
 def test_a_cut_connection_is_told_at_once() -> None:
     with HTTPCamera() as camera, opened(camera.url, read_timeout_s=60) as source:
-        source.read()
+        assert len(new_pictures(source, 2)) == 2
         camera.drop()
         with soon(), pytest.raises(SourceError, match=r"\w"):
             read_for_ever(source)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stream_server.config import SourceConfig
 from stream_server.errors import ImageError, SourceError
 from stream_server.frames import Picture
-from stream_server.jpeg import picture_of
+from stream_server.jpeg import SOI, picture_of
 from stream_server.sources.base import Source
 from stream_server.sources.http_auth import Credentials
 from stream_server.sources.http_client import Answer, CameraClient
 from stream_server.sources.mjpeg import MjpegParser
-from stream_server.sources.snapshot import SnapshotPoller
+from stream_server.sources.playlist import is_playlist
+from stream_server.sources.snapshot import BLANKS, Pace, SnapshotPoller
+
+if TYPE_CHECKING:
+    from stream_server.sources.hls import HLSSource
 
 _JPEG_TYPES = frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})
 _BARE_MJPEG_TYPES = frozenset({"video/mjpeg", "video/x-mjpeg", "video/x-motion-jpeg", "image/mjpeg"})
-_UNTOLD_TYPES = frozenset({"", "application/octet-stream"})
-_HLS_TYPES = frozenset(
-    {"application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl"}
-)
+_UNTOLD_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+_PICTURES = (SOI, b"\x89PNG\r\n", b"RIFF")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MAGIC_BYTES = 64
 
 
 class _Pictures(Protocol):
@@ -52,10 +56,14 @@ class HttpSource(Source):
         self._first: Picture | None = None
         self._newest: Picture | None = None
         self._was_wanted = True
+        self._is_interrupted = False
+        self._playlist: HLSSource | None = None
 
     @property
     def decode_errors(self) -> int:
-        """Parts and pictures since opening that were no usable JPEG."""
+        """Parts since opening that were no usable JPEG, or polls that failed."""
+        if self._playlist:
+            return self._playlist.decode_errors
         return self._pictures.rejected if self._pictures else 0
 
     def open(self) -> None:
@@ -66,8 +74,11 @@ class HttpSource(Source):
             answer = self._client.get()
         except TimeoutError:
             raise SourceError(f"the camera does not answer {within}") from None
-        self._pictures = _read_as(answer, self._client, self._config.fps)
         try:
+            if is_playlist(answer.peek(_MAGIC_BYTES)):
+                self._open_playlist()
+                return
+            self._pictures = _read_as(answer, self._client, self._config)
             self._first = self._pictures.read()
         except TimeoutError:
             raise SourceError(f"the camera answers but sends no picture {within}") from None
@@ -76,8 +87,21 @@ class HttpSource(Source):
             f"{self._pictures.description} over {self._config.source.partition(':')[0].upper()}"
         )
 
+    def _open_playlist(self) -> None:
+        """Read HLS at an address that does not say so."""
+        from stream_server.sources.hls import HLSSource  # noqa: PLC0415 - which loads FFmpeg
+
+        self._client.close()
+        self._playlist = playlist = HLSSource(self._config)
+        if self._is_interrupted:
+            playlist.interrupt()
+        playlist.open()
+        self.size_wh, self.description = playlist.size_wh, playlist.description
+
     def read(self, wanted: bool = True) -> Picture | None:
-        """Return the next picture, None when it is still the same; to who comes to look that one is new."""
+        """Return the next picture, None when it is still the same; who comes to look takes that for new."""
+        if self._playlist:
+            return self._playlist.read(wanted)
         picture = self._next()
         self._newest = picture or self._newest
         is_new = picture is not None or (wanted and not self._was_wanted)
@@ -94,16 +118,31 @@ class HttpSource(Source):
         self._client.allow(self._config.read_timeout_s)
         try:
             return self._pictures.read()
+        except _OnlyOne:
+            self._pictures = _OneByOne(self._client, self._config.fps)
+            return None
         except TimeoutError:
             raise SourceError(f"no picture for {self._config.read_timeout_s:g} s") from None
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+        if self._playlist:
+            self._playlist.close()
 
     def interrupt(self) -> None:
         """End `open` and `read`, also later ones."""
+        self._is_interrupted = True
         self._client.interrupt()
+        if self._playlist:
+            self._playlist.interrupt()
+
+
+class _OnlyOne(SourceError):
+    """A stream ended after its first picture: it is a snapshot in the dress of one."""
+
+    def __init__(self) -> None:
+        super().__init__("the camera ended the stream after one picture")
 
 
 class _MjpegStream:
@@ -116,6 +155,7 @@ class _MjpegStream:
         self._parser = MjpegParser(boundary)
         self._jpegs: deque[bytes] = deque()
         self._without_size = 0
+        self.pictures = 0
 
     @property
     def rejected(self) -> int:
@@ -130,12 +170,47 @@ class _MjpegStream:
             while not self._jpegs:
                 data = self._answer.read()
                 if not data:
-                    raise SourceError("the camera ended the stream")
+                    raise _OnlyOne if self.pictures == 1 else SourceError("the camera ended the stream")
+                if not self.pictures and _PNG in data:
+                    raise SourceError("the camera sends PNG parts, not JPEG")
                 self._jpegs.extend(self._parser.feed(data))
             try:
-                return picture_of(self._jpegs.popleft())
+                picture = picture_of(self._jpegs.popleft())
+                self.pictures += 1
+                return picture
             except ImageError:
                 self._without_size += 1
+
+
+class _OneByOne:
+    """The pictures of a camera that ends its stream after each, asked for again and again.
+
+    It may be a stream all the same, of which the first was cut: then it goes on as one.
+    """
+
+    def __init__(self, client: CameraClient, fps: float | None) -> None:
+        self._client = client
+        self._pace = Pace(fps)
+        self._stream: _MjpegStream | None = None
+        self._rejected = 0
+        self.description = f"MJPEG of one picture ({self._pace.fps:g}/s)"
+
+    @property
+    def rejected(self) -> int:
+        return self._rejected + (self._stream.rejected if self._stream else 0)
+
+    def wait(self) -> bool:
+        """Wait until it is time to ask again."""
+        return self._stream is not None or self._pace.wait(self._client)
+
+    def read(self) -> Picture | None:
+        stream = self._stream = self._stream or _stream_of(self._client.get())
+        try:
+            return stream.read()
+        except _OnlyOne:
+            self._rejected += stream.rejected
+            self._stream = None
+            return None
 
 
 def credentials_of(config: SourceConfig) -> Credentials | None:
@@ -145,18 +220,27 @@ def credentials_of(config: SourceConfig) -> Credentials | None:
     return Credentials(config.username or "", config.password.get_secret_value() if config.password else "")
 
 
-def _read_as(answer: Answer, client: CameraClient, fps: float | None) -> _Pictures:
-    """Return what reads the kind of pictures that `answer` announces. Raises SourceError for others."""
+def _read_as(answer: Answer, client: CameraClient, config: SourceConfig) -> _Pictures:
+    """Return what reads the kind of pictures that `answer` holds. Raises SourceError for others.
+
+    Its bytes tell what it is. Labels are wrong on many cameras; they only say whether more than one picture
+    is to come where that cannot be seen.
+    """
+    start = answer.peek(_MAGIC_BYTES).lstrip(BLANKS)
     content_type = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
-    is_untold = content_type in _UNTOLD_TYPES
-    if content_type in _JPEG_TYPES or (is_untold and answer.length is not None):
-        return SnapshotPoller(client, answer, fps)
-    if content_type.startswith("multipart/") or content_type in _BARE_MJPEG_TYPES or is_untold:
-        boundary = answer.headers.get_param("boundary")
-        return _MjpegStream(answer, boundary if isinstance(boundary, str) else None)
-    if content_type in _HLS_TYPES:
-        raise SourceError(f"the camera sends HLS ({content_type}); its address has to end in .m3u8")
+    may_go_on = content_type.startswith("multipart/") or content_type in (*_BARE_MJPEG_TYPES, *_UNTOLD_TYPES)
+    if start.startswith(_PICTURES) and (answer.length is not None or not may_go_on):
+        return SnapshotPoller(client, answer, config.fps, config.read_timeout_s)
+    if may_go_on or start.startswith((SOI, b"--")):
+        return _stream_of(answer)
+    if content_type in _JPEG_TYPES:
+        return SnapshotPoller(client, answer, config.fps, config.read_timeout_s)
     what = "a web page" if content_type == "text/html" else content_type[:60]
     raise SourceError(
         f"the camera sends {what}; expected MJPEG (multipart/x-mixed-replace) or a JPEG (image/jpeg)"
     )
+
+
+def _stream_of(answer: Answer) -> _MjpegStream:
+    boundary = answer.headers.get_param("boundary")
+    return _MjpegStream(answer, boundary if isinstance(boundary, str) else None)

@@ -44,9 +44,29 @@ class Answer:
         self.length = response.length
         self._client = client
         self._body = Body(response)
+        self._peeked = b""
+        self._failure: SourceError | None = None  # met by `peek`
+
+    def peek(self, count: int) -> bytes:
+        """Return at least `count` bytes of the body, fewer where it ends; they are read later all the same.
+
+        Raises TimeoutError; what else goes wrong is for who reads.
+        """
+        try:
+            while len(self._peeked) < count and (more := self._read()):
+                self._peeked += more
+        except SourceError as exc:
+            self._failure = exc
+        return self._peeked
 
     def read(self) -> bytes:
         """Return what came of the body, b"" at its end. Raises SourceError, TimeoutError."""
+        peeked, self._peeked = self._peeked, b""
+        return peeked or self._read()
+
+    def _read(self) -> bytes:
+        if self._failure:
+            raise self._failure
         with self._client.reported():
             return self._body.read()
 
@@ -54,7 +74,8 @@ class Answer:
         """Return all of the body. Raises SourceError that calls it `what`, TimeoutError."""
         with self._client.reported():
             try:
-                return self._body.read_whole(max_bytes)
+                peeked, self._peeked = self._peeked, b""
+                return peeked + self._body.read_whole(max_bytes - len(peeked))
             except BodyTooLong:
                 raise SourceError(f"the camera's {what} is longer than {max_bytes >> 20} MiB") from None
             except http.client.IncompleteRead:

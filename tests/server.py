@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from tests.leaks import wait_until
 from tests.patience import PATIENCE_S
@@ -26,10 +28,17 @@ COMMAND = (sys.executable, "-m", "stream_server")
 END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """Before a command: a server must not outlive the tests that somebody kills."""
 CHECKOUT = Path(__file__).parents[1]
-NO_ACCOUNTS = (
-    "--set", "auth.database=sqlite:////nonexistent/accounts.db", "--set", "videos.folder=/nonexistent/videos",
-)  # fmt: skip
-"""Who tries the checkout out may have made users there, or have a server running."""
+
+
+def no_accounts() -> tuple[str, ...]:
+    """Return settings of a server without accounts and videos, in a folder of its own that is not there.
+
+    Who tries the checkout out may have made users there, or have a server running.
+    """
+    folder = f"{tempfile.gettempdir()}/stream-server-test-{uuid4().hex}"
+    return "--set", f"auth.database=sqlite:///{folder}/accounts.db", "--set", f"videos.folder={folder}/videos"
+
+
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 30.0
 
@@ -83,7 +92,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> None:
-        self._command = [*END_WITH_US, *command, "run", "--port", "0", *NO_ACCOUNTS, *arguments]
+        self._command = [*END_WITH_US, *command, "run", "--port", "0", *no_accounts(), *arguments]
         self._cwd = cwd
         self._family = Family()
         self._environment = {**os.environ, **self._family.environment, **(environment or {})}

@@ -77,7 +77,7 @@ def test_the_product_is_installed_as_it_stands_and_pip_shows_how_far_it_is(targe
     """A copy in site-packages would be what is tested from then on."""
     command = [need("make"), "--dry-run", "--always-make", target]
     shown = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
-    installs = re.findall(r"^.*/pip install (.*)$", shown, re.MULTILINE)
+    installs = re.findall(r"^[^#]*\.venv/bin/pip install (.*)$", shown, re.MULTILINE)
     assert installs
     for options in installs:
         assert "--editable" in options

@@ -15,6 +15,7 @@ import re
 import selectors
 import socket
 import struct
+import sys
 import termios
 import time
 from collections.abc import Mapping
@@ -23,9 +24,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gunicorn.http import get_parser
+from gunicorn.config import Config
+from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
+from werkzeug.exceptions import BadRequest
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +58,10 @@ TAKE_WITHIN_S = 10
 """Who takes none of what the kernel holds for so long is reset, also when the connection is closed by us."""
 UNTAKEN_BYTES = 64 * 1024
 """Who has not taken so much of earlier answers gets no more."""
+REST_BYTES = 256 * 1024
+"""What of a body nobody has read may be thrown away for the sake of the next request."""
 LINGER_S, LINGER_AT_END_S = 2.0, 0.5
-LINGER_BYTES = 512 * 1024
+LINGER_BYTES = 4 * 2**20
 """How long, and how much, a client may go on sending to a closed connection before it is reset, which may
 take the answer from it (RFC 9112, section 9.6)."""
 
@@ -62,9 +70,8 @@ HOLD_BACK_S = 0.5
 """Nobody is accepted for so long when that failed: no descriptor or memory is left."""
 
 _END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_NUMBER = re.compile(rb"[0-9]{1,18}[ \t]*")
-_UNTOLD_LENGTH = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
+_FRAMING = re.compile(rb"[\r\n][ \t]*(?:content-length|transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _REFUSALS: Mapping[int, bytes] = {
     status: f"HTTP/1.1 {status} {reason}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
     for status, reason, more in (
@@ -111,6 +118,55 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]
         if self._due is not None:
             self._due += len(data) / BODY_BYTES_PER_S
         return data
+
+
+class HonestBody(Body):  # type: ignore[misc]
+    """A body whose damaged chunks are the client's fault."""
+
+    def _read_reader(self, size: int) -> bytes:
+        try:
+            data: bytes = super()._read_reader(size)
+        except ParseException as exc:
+            raise BadRequest("the chunks of the body are damaged") from exc
+        return data
+
+
+class HonestRequest(Request):  # type: ignore[misc]
+    """A request whose answer says that the connection ends where too much would be left to read of it."""
+
+    def set_body_reader(self) -> None:
+        """Find out how the body is to be read."""
+        super().set_body_reader()
+        self.body: HonestBody = HonestBody(self.body.reader)
+
+    def should_close(self) -> bool:
+        """Return whether no other request can follow on the connection; once it is said so, it stays so."""
+        if not self.must_close and self._rest_bytes() > REST_BYTES:
+            self.force_close()
+        return bool(super().should_close())
+
+    def _rest_bytes(self) -> int:
+        """Return how much of the body nobody has read; `sys.maxsize` where that cannot be told."""
+        reader = self.body.reader
+        if self.body.failed:
+            return sys.maxsize
+        if isinstance(reader, ChunkedReader):
+            return 0 if reader.parser is None or reader.parser.gi_frame is None else sys.maxsize
+        return int(reader.length)
+
+
+class PatientParser(RequestParser):  # type: ignore[misc]
+    """Reads the requests of a connection, one after the other."""
+
+    mesg_class = HonestRequest
+
+    def __init__(self, cfg: Config, sock: socket.socket, client: Any) -> None:
+        super().__init__(cfg, sock, client)
+        self.unreader = PacedUnreader(sock)
+
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
+        """Read what nobody has read of a body, so that the next request can; return whether that worked."""
+        return bool(super().finish_body(deadline, REST_BYTES + 1 if max_bytes is None else max_bytes))
 
 
 class PatientPool(ThreadPoolExecutor):
@@ -179,8 +235,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def _expect(self, conn: TConn) -> None:
         if conn.parser is None:
-            conn.parser = get_parser(self.cfg, conn.sock, conn.client)
-            conn.parser.unreader = PacedUnreader(conn.sock)
+            conn.parser = PatientParser(self.cfg, conn.sock, conn.client)
         if _untaken_bytes(conn.sock) > UNTAKEN_BYTES:
             self._drop(conn)
             return
@@ -214,19 +269,23 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if not end:
             if len(request) > MAX_HEAD_BYTES:
                 self._refuse(conn, 431)
+            elif request.count(b"\n") != request.count(b"\r\n"):
+                self._pass_on(conn)  # to be refused: its end would not come
             return
-        head += b"\r\n"
         length = body_bytes(head)
-        is_upload = length is None or length > SMALL_BODY_BYTES
+        is_upload = length > SMALL_BODY_BYTES
         if is_upload and len(self._uploading) >= self.max_uploads:
             self._refuse(conn, 503)
-        elif length is None or is_upload or len(body) >= length:
-            self._forget(conn)
+        elif is_upload or len(body) >= length:
             if is_upload:
                 self._uploading.add(conn)
-            conn.data_ready = True
-            conn.parser.unreader.begin()
-            super().enqueue_req(conn)
+            self._pass_on(conn)
+
+    def _pass_on(self, conn: TConn) -> None:
+        self._forget(conn)
+        conn.data_ready = True
+        conn.parser.unreader.begin()
+        super().enqueue_req(conn)
 
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
         """Wait for the next request, or for the client to leave."""
@@ -302,16 +361,17 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
 
-def body_bytes(head: bytes) -> int | None:
-    """Return how long a request's body is by its head; None where that is not told, or not in plain digits.
+def body_bytes(head: bytes) -> int:
+    """Return how long the body is that the head of a request tells of.
 
-    gunicorn reads the head once more by rules of its own, and takes a number of any length, with zeros before
-    it. So what cannot be read here is taken for as long as a body may be, never for none.
+    That is `sys.maxsize` where it is not told, or in any way but the plainest: gunicorn may read that
+    differently, or refuse it.
     """
-    said = _LENGTH.findall(head)
-    if _UNTOLD_LENGTH.search(head) or not all(map(_NUMBER.fullmatch, said)):
-        return None
-    return max(map(int, said), default=0)
+    told = _LENGTH.search(head + b"\r\n")
+    fields = len(_FRAMING.findall(head))
+    if fields == 0:
+        return 0
+    return int(told[1]) if told and fields == 1 else sys.maxsize
 
 
 def _untaken_bytes(sock: socket.socket) -> int:

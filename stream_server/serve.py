@@ -160,6 +160,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "timeout": 30,
             "graceful_timeout": STOP_WITHIN_S,
             "keepalive": 5,
+            "http_parser": "python",  # the one that reception.py was written beside
             "logger_class": _GunicornLogger,
             "loglevel": "info" if self._verbose else "warning",
             "control_socket_disable": True,

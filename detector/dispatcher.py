@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from threading import Condition
 
-from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
+from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, DetectorUnavailable
 from detector.messages import Answer, Job
 from detector.places import Place, Work
 from detector.requests import Client, Request
@@ -58,7 +58,7 @@ class Dispatcher:
                 f"the detector pool belongs to process {self.owner_pid}; start one after the fork"
             )
         if self.refusal:
-            raise DetectorError(self.refusal)
+            raise DetectorUnavailable(self.refusal)
 
     # What clients ask for.
 

@@ -25,3 +25,7 @@ class DetectorTimeout(DetectorError):
 
 class WorkerLost(DetectorError):
     """The worker that held an image died; it is being replaced and its image is lost."""
+
+
+class DetectorUnavailable(DetectorError):
+    """No image is taken now: the detector is not started yet, is being restarted or was closed."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from detector.client import PoolClient
 from detector.detections import BGRImage
 from detector.dispatcher import Dispatcher
-from detector.errors import DetectorError, DetectorTimeout, WorkerLost
+from detector.errors import DetectorError, DetectorTimeout, DetectorUnavailable, WorkerLost
 from detector.layout import Layout, Planner
 from detector.machine import usable_cores
 from detector.messages import Loader, Model, Setup, name_of
@@ -351,6 +351,6 @@ class DetectorPool:
         self._workforce.end()
         self._wake_reader.close()
         for request in requests:
-            request.complete(DetectorError(reason))
+            request.complete(DetectorUnavailable(reason))
         self._workforce.has_news = True
         self._announce()

@@ -71,6 +71,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "Something else listens at port {port} of {host}: correct the port, or the part before `://`, in "
         "{key}.source.",
     ),
+    (r"sends PNG parts", "At the camera's own page, choose JPEG (MJPEG) for this stream."),
     (
         r"the camera sends|is no JPEG|the camera's picture is",
         "{key}.source has to be the address of the picture or stream itself, not of the page that shows it.",

@@ -115,6 +115,7 @@ class CrashBoard:
 
 def _fingerprint(config: SourceConfig) -> str:
     settings = {key: str(getattr(config, key)) for key in SourceConfig.model_fields}
+    settings["password"] = config.password.get_secret_value() if config.password else ""
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 

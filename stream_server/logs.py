@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import deque
 from dataclasses import dataclass
 
 from stream_server.secrets import RedactingFormatter, redact
 
+ALIKE_CHARACTERS = 20
+REPEATED_EVERY_S = 60.0
+MAX_KINDS = 100
 MAX_CHARACTERS = 4000
 """Of a line that is kept, with its traceback."""
 
@@ -63,3 +67,25 @@ def set_up(verbose: bool = False) -> None:
     logging.basicConfig(level=level, handlers=[handler, TAIL], force=True)
     for noisy in ("urllib3", "libav", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class RepeatFilter(logging.Filter):
+    """Lets through the first of lines that begin alike, then one a minute that says how many came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, tuple[float, int]] = {}  # when the last one was let through, and how many since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be logged; `logging` calls this for one after the other."""
+        key, now = record.getMessage()[:ALIKE_CHARACTERS], time.monotonic()
+        last, count = self._seen.get(key, (float("-inf"), 0))
+        if now - last < REPEATED_EVERY_S:
+            self._seen[key] = (last, count + 1)
+            return False
+        if count:
+            record.msg, record.args = f"{record.getMessage()} ({count} more like it before)", ()
+        if len(self._seen) >= MAX_KINDS:
+            self._seen.clear()
+        self._seen[key] = (now, 0)
+        return True

@@ -29,6 +29,7 @@ from stream_server.crashes import CrashBoard
 from stream_server.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
+from stream_server.logs import RepeatFilter
 from stream_server.memory import share_arenas
 from stream_server.ownership import own_folders
 from stream_server.reception import PatientWorker, limit_waits
@@ -277,6 +278,7 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
         self.error_log.setLevel(self.loglevel)
         self.error_log.propagate = True
+        self.error_log.addFilter(RepeatFilter())  # anybody can send a hundred requests that are none
         self.access_log.setLevel(logging.CRITICAL)
 
     def exception(self, msg: str, *args: object, **kwargs: object) -> None:

@@ -119,10 +119,11 @@ def test_tuspy_goes_on_with_an_upload(server: Server, token: str, video: Path) -
     assert (info["name"], info["bytes"], info["received"]) == (video.name, *[video.stat().st_size] * 2)
 
 
-def test_tus_js_client_goes_on_with_an_upload(server: Server, token: str, video: Path) -> None:
+@pytest.mark.parametrize("options", ["{}", '{"overridePatchMethod": true}'])
+def test_tus_js_client_goes_on_with_an_upload(server: Server, token: str, video: Path, options: str) -> None:
     modules = need_foreign("node/node_modules")
     command = ["node", SCRIPTS / "upload_by_tus_js.cjs", f"{server.url}/api/v1/videos", token, video]
-    address = run([*command, "{}"], {"NODE_PATH": str(modules)}).strip()
+    address = run([*command, options], {"NODE_PATH": str(modules)}).strip()
     info = uploaded(address, token)
     assert (info["name"], info["bytes"], info["received"]) == (video.name, *[video.stat().st_size] * 2)
 

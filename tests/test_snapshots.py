@@ -198,3 +198,21 @@ def test_a_playlist_is_played_whatever_its_address(tmp_path: Path) -> None:
     with WebServer(Handler) as server, opened(f"{server.url}/watch?id=1") as source:
         assert source.description == "H.264 over HLS"
         assert new_pictures(source, 2)[1].size_wh == (64, 48)
+
+
+@pytest.mark.parametrize("failure", [503, 404])
+def test_single_failures_between_one_part_streams_are_borne(failure: int) -> None:
+    asked = itertools.count(1)
+
+    class Handler(KeptOpen):
+        def do_GET(self) -> None:
+            number = next(asked)
+            if number in (4, 7):
+                self.answer(failure, b"busy")
+                return
+            body = PART + numbered_jpeg(number) + b"\r\n--frame--\r\n"
+            self.answer(200, body, {"Content-Type": "multipart/x-mixed-replace;boundary=frame"}, 1000)
+
+    with WebServer(Handler) as server, opened(f"{server.url}/a", fps=100) as source:
+        assert len(set(numbers(source, 7))) == 7
+        assert source.decode_errors == 2

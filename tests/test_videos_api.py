@@ -200,7 +200,10 @@ def test_pieces_become_a_video_whatever_is_tried_between_them(videos: Videos, sh
     wrong_kind = {**TUS, "Content-Type": "video/mp4", "Upload-Offset": "1000"}
     assert videos.ask("PATCH", f"/{id}", b"wrong", wrong_kind).status == 415
     other_version = {**PIECE, "Tus-Resumable": "0.2.2", "Upload-Offset": "1000"}
-    assert videos.ask("PATCH", f"/{id}", b"wrong", other_version).status == 412
+    refused = videos.ask("PATCH", f"/{id}", b"wrong", other_version)
+    assert (refused.status, refused.headers["tus-version"]) == (412, "1.0.0")
+    for answer in (refused, videos.ask("GET", "/0123456789abcdef"), videos.ask("PUT", f"/{id}", b"")):
+        assert answer.headers["tus-resumable"] == "1.0.0", answer
     assert videos.append(id, 1000, short[1000:] + b"more").status == 409
     head = videos.ask("HEAD", f"/{id}", headers=TUS)
     offset = int(head.headers["upload-offset"])

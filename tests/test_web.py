@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from stream_server.engine import Engine
 from stream_server.multipart import CANONICAL
 from stream_server.readiness import has_cameras
 from stream_server.web.app import create_app
-from tests.cameras.http import HTTPCamera
+from tests.cameras.http import HTTPCamera, numbered_jpeg
 from tests.leaks import wait_until
 from tests.patience import soon
 from tests.viewers import BOUNDARY_LINE, StrictParser
@@ -409,3 +411,16 @@ def test_closed_engine_is_not_healthy() -> None:
         assert (answer.status_code, answer.json) == (503, {"status": "broken"})
         with client.get("/cameras/demo/stream.mjpg") as stream:
             assert b"".join(stream.iter_encoded()) == b""
+
+
+def test_detector_that_is_being_restarted_is_told_as_busy() -> None:
+    config = Config.load(None, cameras={"demo": {"source": "demo:"}}, detector={"workers": 1})
+    with Engine(config) as engine, create_app(engine).test_client() as client:
+        assert engine.pool
+        engine.pool.close()
+        for path, kind in (("/api/v1/detect", "image/jpeg"), ("/image", "application/json")):
+            data = numbered_jpeg(0)
+            body = json.dumps({"data": base64.b64encode(data).decode()}) if path == "/image" else data
+            answer = client.post(path, data=body, content_type=kind)
+            assert answer.status_code == 503, answer.text
+            assert answer.headers["Retry-After"]

@@ -14,7 +14,7 @@ from stream_server.sources.http_auth import Credentials
 from stream_server.sources.http_client import Answer, CameraClient
 from stream_server.sources.mjpeg import MjpegParser
 from stream_server.sources.playlist import is_playlist
-from stream_server.sources.snapshot import BLANKS, Pace, SnapshotPoller
+from stream_server.sources.snapshot import BLANKS, Pace, Patience, SnapshotPoller
 
 if TYPE_CHECKING:
     from stream_server.sources.hls import HLSSource
@@ -119,7 +119,7 @@ class HttpSource(Source):
         try:
             return self._pictures.read()
         except _OnlyOne:
-            self._pictures = _OneByOne(self._client, self._config.fps)
+            self._pictures = _OneByOne(self._client, self._config)
             return None
         except TimeoutError:
             raise SourceError(f"no picture for {self._config.read_timeout_s:g} s") from None
@@ -188,28 +188,35 @@ class _OneByOne:
     It may be a stream all the same, of which the first was cut: then it goes on as one.
     """
 
-    def __init__(self, client: CameraClient, fps: float | None) -> None:
+    def __init__(self, client: CameraClient, config: SourceConfig) -> None:
         self._client = client
-        self._pace = Pace(fps)
+        self._pace = Pace(config.fps)
+        self._patience = Patience(client, config.read_timeout_s, has_shown=True)
         self._stream: _MjpegStream | None = None
         self._rejected = 0
         self.description = f"MJPEG of one picture ({self._pace.fps:g}/s)"
 
     @property
     def rejected(self) -> int:
-        return self._rejected + (self._stream.rejected if self._stream else 0)
+        return self._patience.failures + self._rejected + (self._stream.rejected if self._stream else 0)
 
     def wait(self) -> bool:
         """Wait until it is time to ask again."""
         return self._stream is not None or self._pace.wait(self._client)
 
     def read(self) -> Picture | None:
-        stream = self._stream = self._stream or _stream_of(self._client.get())
+        if self._stream and self._stream.pictures > 1:
+            return self._stream.read()  # which is one: its end is the camera's
+        return self._patience.poll(self._poll)
+
+    def _poll(self) -> Picture | None:
+        stream, self._stream = self._stream or _stream_of(self._client.get()), None
         try:
-            return stream.read()
+            picture = stream.read()
+            self._stream = stream
+            return picture
         except _OnlyOne:
             self._rejected += stream.rejected
-            self._stream = None
             return None
 
 

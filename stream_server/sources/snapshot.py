@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from stream_server.errors import AuthenticationFailed, ImageError, SourceError
@@ -40,6 +41,48 @@ class Pace:
         return True
 
 
+class Patience:
+    """Bears single failures of a camera that is polled."""
+
+    def __init__(self, client: CameraClient, patience_s: float, *, has_shown: bool = False) -> None:
+        """patience_s: how long polls may fail. has_shown: whether it showed a picture already."""
+        self._client = client
+        self._patience_s = patience_s
+        self._has_shown = has_shown
+        self._in_a_row = 0
+        self._failing_since = 0.0
+        self.failures = 0
+
+    def poll(self, ask: Callable[[], Picture | None]) -> Picture | None:
+        """Return what `ask` does, None where it fails this once.
+
+        Raises SourceError and TimeoutError for the first poll, and where polls fail again and again;
+        AuthenticationFailed always: asking on would lock the account.
+        """
+        asked_at = time.monotonic()
+        try:
+            picture = ask()
+        except AuthenticationFailed:
+            raise
+        except (SourceError, TimeoutError):
+            if self._is_lost(asked_at):
+                raise
+            self._client.close()
+            return None
+        self._in_a_row, self._has_shown = 0, True
+        return picture
+
+    def _is_lost(self, asked_at: float) -> bool:
+        """Count the failure of what was asked for then; return whether it is one too many."""
+        self.failures += 1
+        if not self._in_a_row:
+            self._failing_since = asked_at
+        self._in_a_row += 1
+        failing_s = time.monotonic() - self._failing_since
+        is_patient = self._in_a_row < MAX_FAILURES and failing_s < self._patience_s
+        return not (self._has_shown and is_patient)
+
+
 class SnapshotPoller:
     """Asks at an even pace, and only for what changed where the camera can tell (RFC 9110, section 13)."""
 
@@ -53,46 +96,24 @@ class SnapshotPoller:
         self._pace = Pace(fps)
         self._conditions: dict[str, str] = {}
         self._body: bytes | None = None
-        self._patience_s = patience_s
-        self._has_shown = False
-        self._failures = 0  # in a row
-        self._failing_since = 0.0
+        self._patience = Patience(client, patience_s)
         self.description = f"JPEG snapshots ({self._pace.fps:g}/s)"
-        #: Polls that failed.
-        self.rejected = 0
 
     def wait(self) -> bool:
         """Wait until it is time to ask again, but no longer than SLICE_S; return whether it is."""
         return self._answer is not None or self._pace.wait(self._client)
 
+    @property
+    def rejected(self) -> int:
+        """Polls that failed."""
+        return self._patience.failures
+
     def read(self) -> Picture | None:
         """Return the picture, None when it is still the one before, or could not be had this once.
 
-        Raises SourceError and TimeoutError for the first one, and where polls fail again and again;
-        AuthenticationFailed always: asking on would lock the account.
+        Raises what `Patience.poll` does.
         """
-        asked_at = time.monotonic()
-        try:
-            picture = self._poll()
-        except AuthenticationFailed:
-            raise
-        except (SourceError, TimeoutError):
-            if self._is_lost(asked_at):
-                raise
-            self._client.close()
-            return None
-        self._failures = 0
-        return picture
-
-    def _is_lost(self, asked_at: float) -> bool:
-        """Count the failure of what was asked for then; return whether it is one too many."""
-        self.rejected += 1
-        if not self._failures:
-            self._failing_since = asked_at
-        self._failures += 1
-        failing_s = time.monotonic() - self._failing_since
-        is_patient = self._failures < MAX_FAILURES and failing_s < self._patience_s
-        return not (self._has_shown and is_patient)
+        return self._patience.poll(self._poll)
 
     def _poll(self) -> Picture | None:
         answer, self._answer = self._answer or self._client.get(self._conditions), None
@@ -103,7 +124,7 @@ class SnapshotPoller:
             picture = _picture_in(body)
         except ImageError as exc:
             raise SourceError(f"the camera's picture is {str(exc).removeprefix('is ')}") from exc
-        self._body, self._has_shown = body, True
+        self._body = body
         self._conditions = _conditions(answer)
         return picture
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, json, render_template, request
+from flask import Flask, Request, Response, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
 import stream_server
-from detector.errors import DetectorBusy, DetectorError, DetectorTimeout
+from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, DetectorUnavailable, WorkerLost
 from stream_server.annotate import message_picture
 from stream_server.encode import encode_jpeg
 from stream_server.engine import Engine
@@ -67,6 +68,10 @@ from stream_server.web import (
     wall,
 )
 from stream_server.web.current import KEY, SETTINGS
+from stream_server.web.video_uploads import overridden
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
     ImageError: ImageError.status,
@@ -87,9 +92,18 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     AccountsError: HTTPStatus.SERVICE_UNAVAILABLE,
     EncodeError: HTTPStatus.INTERNAL_SERVER_ERROR,
     DetectorBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    DetectorUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    WorkerLost: HTTPStatus.SERVICE_UNAVAILABLE,
     DetectorTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     DetectorError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+
+class _Request(Request):
+    def __init__(self, environ: WSGIEnvironment, *args: Any, **kwargs: Any) -> None:
+        environ["REQUEST_METHOD"] = overridden(environ)
+        super().__init__(environ, *args, **kwargs)
+
 
 CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
@@ -157,6 +171,7 @@ def create_app(engine: Engine, settings: LiveSettings | None = None) -> Flask:
     app.context_processor(login.visitor)
     app.after_request(_add_headers)
     app.jinja_env.globals["version"] = stream_server.__version__
+    app.request_class = _Request
     server = engine.config.server
     app.wsgi_app = proxy.BehindProxies(app.wsgi_app, server, app.url_map)  # type: ignore[method-assign]
     return app

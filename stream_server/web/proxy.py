@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SENT_HOST = "stream_server.sent_host"
+MAX_PORT = 65535
 _NAMES_CLIENT = "stream_server.proxy_names_client"
 _UNDERSTOOD = {
     "HTTP_X_FORWARDED_PROTO": re.compile("https?"),
@@ -154,8 +155,14 @@ def _keep_understood(environ: WSGIEnvironment) -> None:
     """Leave of each header the value of the nearest proxy, and of those only what is well-formed."""
     for key, pattern in _UNDERSTOOD.items():
         value = environ.pop(key, "").rpartition(",")[2].strip().rstrip("/")
-        if pattern.fullmatch(value):
+        if pattern.fullmatch(value) and _has_port_if_any(value):
             environ[key] = value
+
+
+def _has_port_if_any(host: str) -> bool:
+    """Return whether a number behind the last colon, if there is one, is a port."""
+    port = re.search(r":([0-9]{1,5})$", host)
+    return port is None or 0 < int(port[1]) <= MAX_PORT
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -9,6 +9,8 @@ import base64
 import binascii
 import json
 import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Response, abort, request
 from pydantic import Field
@@ -21,6 +23,9 @@ from stream_server.web.bodies import BodyLost, EndlessBody
 from stream_server.web.current import grant
 from stream_server.web.takeover import one_of_the_budget
 from stream_server.web.uploads import read_json
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 TUS = "1.0.0"
 PIECE = "application/offset+octet-stream"
@@ -147,7 +152,16 @@ def _check_version() -> None:
 def tell_protocol(response: Response, max_bytes: int) -> None:
     """Say in the headers of an answer what is spoken; max_bytes: of a video."""
     response.headers["Tus-Resumable"] = TUS
-    if request.method == "OPTIONS":
+    if request.method == "OPTIONS" or response.status_code == HTTPStatus.PRECONDITION_FAILED:
         response.headers["Tus-Version"] = TUS
+    if request.method == "OPTIONS":
         response.headers["Tus-Extension"] = "creation,termination"
         response.headers["Tus-Max-Size"] = str(max_bytes)
+
+
+def overridden(environ: WSGIEnvironment) -> str:
+    """Return the method of a request of tus, which may stand in a header where clients can send no other."""
+    method: str = environ["REQUEST_METHOD"]
+    asked: str = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", "").upper()
+    is_tus = method == "POST" and "HTTP_TUS_RESUMABLE" in environ and asked in ("PATCH", "DELETE")
+    return asked if is_tus else method

@@ -105,9 +105,11 @@ def append(video: str) -> Response:
     return Response(status=HTTPStatus.NO_CONTENT, headers={"Upload-Offset": str(end)})
 
 
-@blueprint.after_request
+@blueprint.after_app_request
 def _say_what_is_spoken(response: Response) -> Response:
-    tell_protocol(response, engine().config.videos.max_bytes)
+    """Say it also where no view was found for the address or method."""
+    if request.path.startswith(blueprint.url_prefix or ""):
+        tell_protocol(response, engine().config.videos.max_bytes)
     return response
 
 

@@ -27,6 +27,8 @@ PATIENCE = 3
 FORGOTTEN_AFTER_S = 3600.0
 ALONE_S = 5.0
 """Such a camera is opened this long after the worker began, and this long after another one like it."""
+TRIAL_S = 10.0
+"""A crash so soon after a camera was opened alone is that camera's."""
 _BYTES = 1 << 16
 _THREAD = re.compile(r"Current thread 0x([0-9a-f]+)")
 _SIGNAL = re.compile(r"Fatal Python error: ([^\n]*)")
@@ -40,7 +42,6 @@ class CrashBoard:
         self._dump = os.memfd_create("crash")
         self._lock = threading.Lock()
         self._began = 0.0
-        self._on_trial = ("", float("-inf"))
 
     def close(self) -> None:
         """Forget it all."""
@@ -72,29 +73,42 @@ class CrashBoard:
     def check(self, camera: str, config: SourceConfig) -> None:
         """Raise SourceError where a camera is not to be opened, or not yet; another configuration may be."""
         with self._lock:
-            fingerprint, crashes = self._read()["crashes"].get(camera, ("", []))
-            if fingerprint != _fingerprint(config) or len(crashes) < PATIENCE:
+            state, now, ours = self._read(), time.monotonic(), _fingerprint(config)
+            fingerprint, crashes = state["crashes"].get(camera, ("", []))
+            times = len(crashes) if fingerprint == ours else 0
+            if times > PATIENCE:
+                raise SourceError(f"left out: its pictures crashed the server {times} times")
+            is_suspect, is_anyone = times == PATIENCE, len(_recent(state["unknown"])) >= PATIENCE
+            if not (is_suspect or is_anyone):
                 return
-            if len(crashes) > PATIENCE:
-                raise SourceError(f"left out: its pictures crashed the server {len(crashes)} times")
-            other, since = self._on_trial
-            is_anothers = other != camera and time.monotonic() - since < ALONE_S
-            if is_anothers or time.monotonic() - self._began < ALONE_S:
-                raise SourceError(f"opened last and alone: its pictures crashed the server {PATIENCE} times")
-            self._on_trial = (camera, time.monotonic())
+            other, _, since = state["trial"]
+            if (other != camera and now - since < ALONE_S) or (is_suspect and now - self._began < ALONE_S):
+                what = "its pictures" if is_suspect else "some camera's pictures"
+                raise SourceError(f"opened last and alone: {what} crashed the server {PATIENCE} times")
+            state["trial"] = (camera, ours, now)
+            self._write(state)
 
     def _attribute(self, state: dict[str, Any], told: str) -> None:
-        """Count the crash for the camera whose thread it was; one by a thread of a library is nobody's."""
+        """Count the crash for the camera whose thread it was.
+
+        A thread of a library is nobody's. When that has happened too often, cameras are opened one at a time:
+        then it is the camera's that was opened last.
+        """
         thread, cause = _THREAD.search(told), _SIGNAL.search(told)
-        found = state["threads"].get(thread[1].lstrip("0")) if thread else None
-        what = cause[1] if cause else "a fatal error"
-        if found is None:
+        what, now = cause[1] if cause else "a fatal error", time.monotonic()
+        camera, fingerprint, since = state["trial"]
+        is_trial = now - since < TRIAL_S
+        if found := state["threads"].get(thread[1].lstrip("0")) if thread else None:
+            camera, fingerprint = found
+        elif not is_trial:
+            state["unknown"] = [*_recent(state["unknown"]), now]
             log.error("the server's worker crashed (%s); which camera did it, if one did, is unknown", what)
             return
-        camera, fingerprint = found
         before, crashes = state["crashes"].get(camera, (fingerprint, []))
-        now, is_same = time.monotonic(), before == fingerprint
-        crashes = [*(at for at in crashes if is_same and now - at < FORGOTTEN_AFTER_S), now]
+        crashes = [*(_recent(crashes) if before == fingerprint else []), now]
+        if not found:
+            crashes = [now] * (PATIENCE + 1)  # those before were its, too
+            state["unknown"] = []
         state["crashes"][camera] = (fingerprint, crashes)
         times = len(crashes)
         log.error("camera %s: its pictures crashed the server's worker (%s), %d times", camera, what, times)
@@ -104,13 +118,18 @@ class CrashBoard:
         try:
             state: dict[str, Any] = json.loads(self._memory[4 : 4 + size])
         except ValueError:  # nothing yet, or a crash in the middle of writing
-            state = {"threads": {}, "crashes": {}}
+            state = {"threads": {}, "crashes": {}, "unknown": [], "trial": ("", "", float("-inf"))}
         return state
 
     def _write(self, state: dict[str, Any]) -> None:
         data = json.dumps(state).encode()
         if 4 + len(data) <= _BYTES:
             self._memory[: 4 + len(data)] = len(data).to_bytes(4, "big") + data
+
+
+def _recent(times: list[float]) -> list[float]:
+    now = time.monotonic()
+    return [at for at in times if now - at < FORGOTTEN_AFTER_S]
 
 
 def _fingerprint(config: SourceConfig) -> str:

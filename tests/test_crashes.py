@@ -12,7 +12,7 @@ import pytest
 from stream_server.config import SourceConfig
 from stream_server.crashes import PATIENCE, CrashBoard
 from stream_server.errors import SourceError
-from tests.cameras.crashing import AT_ONCE, BY_A_PICTURE
+from tests.cameras.crashing import AT_ONCE, BY_A_PICTURE, ELSEWHERE
 from tests.patience import PATIENCE_S
 from tests.server import Server
 
@@ -31,7 +31,7 @@ def board() -> Iterator[CrashBoard]:
         yield board
 
 
-@pytest.mark.parametrize("width", [AT_ONCE, BY_A_PICTURE])
+@pytest.mark.parametrize("width", [AT_ONCE, BY_A_PICTURE, ELSEWHERE])
 def test_camera_that_crashes_the_worker_is_left_out_and_named(tmp_path: Path, width: int) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG.format(width=width))

@@ -61,7 +61,7 @@ UNTAKEN_BYTES = 64 * 1024
 REST_BYTES = 256 * 1024
 """What of a body nobody has read may be thrown away for the sake of the next request."""
 LINGER_S, LINGER_AT_END_S = 2.0, 0.5
-LINGER_BYTES = 4 * 2**20
+LINGER_BYTES = 2**20
 """How long, and how much, a client may go on sending to a closed connection before it is reset, which may
 take the answer from it (RFC 9112, section 9.6)."""
 

@@ -17,7 +17,7 @@ run: $(VENV)/.run | $(CONFIG)
 	@exec $(BIN)/stream-server run --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.test test-system test-foreign
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=15
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --durations=15
 
 # An hour; SOAK_MINUTES=10 for less, SOAK_LOG=file for what is held every five seconds.
 soak: $(VENV)/.test

@@ -110,7 +110,8 @@ class Videos:
 
 
 def is_at_work(info: dict[str, Any]) -> bool:
-    return info["state"] == "running" and info["progress"]["frames"] > 0
+    """Is a frame through? A worker that has just begun has no progress to tell yet."""
+    return info["state"] == "running" and info["progress"] is not None and info["progress"]["frames"] > 0
 
 
 @pytest.fixture(scope="module")

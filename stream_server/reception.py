@@ -18,7 +18,6 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -72,13 +71,24 @@ HOLD_BACK_S = 0.5
 _END = b"\r\n\r\n"
 _FRAMING = re.compile(rb"[\r\n][ \t]*(?:content-length|transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
-_REFUSALS: Mapping[int, bytes] = {
-    status: f"HTTP/1.1 {status} {reason}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
-    for status, reason, more in (
-        (431, "Request Header Fields Too Large", ""),
-        (503, "Service Unavailable", "Retry-After: 5\r\n"),
-    )
-}
+
+
+def _refusal(status: str, kind: str, body: str, *headers: str) -> bytes:
+    """Return an answer that is not the application's, of the media type that it has for this status."""
+    head = (f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close", *headers)
+    return "\r\n".join((f"HTTP/1.1 {status}", *head, "", body)).encode("ascii")
+
+
+_TOO_LONG = _refusal(
+    "431 Request Header Fields Too Large", "text/html", "<!doctype html><p>The headers are too long.\n"
+)
+_TOO_MANY = _refusal(
+    "503 Service Unavailable",
+    "application/problem+json",
+    '{"type": "about:blank", "title": "Service Unavailable", "status": 503, '
+    '"detail": "too many uploads at once"}\n',
+    "Retry-After: 5",
+)
 
 
 def limit_waits(listener: socket.socket) -> None:
@@ -268,14 +278,14 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         head, end, body = request.partition(_END)
         if not end:
             if len(request) > MAX_HEAD_BYTES:
-                self._refuse(conn, 431)
+                self._refuse(conn, _TOO_LONG)
             elif request.count(b"\n") != request.count(b"\r\n"):
                 self._pass_on(conn)  # to be refused: its end would not come
             return
         length = body_bytes(head)
         is_upload = length > SMALL_BODY_BYTES
         if is_upload and len(self._uploading) >= self.max_uploads:
-            self._refuse(conn, 503)
+            self._refuse(conn, _TOO_MANY)
         elif is_upload or len(body) >= length:
             if is_upload:
                 self._uploading.add(conn)
@@ -311,10 +321,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         is_due_soon = self._waiting or self._lingering or not self._accepting
         super().wait_for_and_dispatch_events(min(timeout, TICK_S) if is_due_soon else timeout)
 
-    def _refuse(self, conn: TConn, status: int) -> None:
+    def _refuse(self, conn: TConn, answer: bytes) -> None:
         self._forget(conn)
         with suppress(OSError):
-            conn.sock.send(_REFUSALS[status])
+            conn.sock.send(answer)
         self._linger(conn)
 
     def _linger(self, conn: TConn) -> None:

@@ -305,7 +305,7 @@ def test_requests_and_cameras_starve_each_other_neither_way(pool: DetectorPool, 
 
 
 def test_an_image_that_waited_at_a_worker_that_is_lost_is_not() -> None:
-    with pool_of(1, timeout_s=1) as pool:
+    with pool_of(1, timeout_s=PATIENCE_S) as pool:
         frozen = pool.submit(scripted_image(0, Command.FREEZE))
         futures = [pool.submit(scripted_image(token)) for token in (1, 2)]
         assert wait_until(lambda: len(pool._places[0].work) == 2), "nothing is staged"

@@ -80,13 +80,15 @@ def _ends_with(*patterns: str) -> Callable[[list[str]], bool]:
 def test_bar_stays_whole_below_what_others_write(
     annotate: list[str], columns: int, bar: str, facts: str
 ) -> None:
+    def is_whole(lines: list[str]) -> bool:
+        """Return whether there is one bar at most, and nothing but that and what others wrote."""
+        shown = "\n".join(line for line in lines if not re.fullmatch(f"{bar}|{facts}", line))
+        left = re.sub("|".join(map(_wrapped(columns), BESIDE)), "", shown)
+        return len([line for line in lines if "━" in line]) <= 1 and not left.strip()
+
     with Terminal(annotate, columns=columns, environment=HERE) as terminal:
         terminal.wait_for(_ends_with(bar, facts))
-        lines = terminal.wait_for(lambda lines: lines.count("a worker was lost") > 8)
-    shown = "\n".join(line for line in lines if not re.fullmatch(f"{bar}|{facts}", line))
-    assert len([line for line in lines if "━" in line]) <= 1
-    left = re.sub("|".join(map(_wrapped(columns), BESIDE)), "", shown)
-    assert re.sub(r"\s", "", left) == ""
+        terminal.wait_for(lambda lines: lines.count("a worker was lost") > 8 and is_whole(lines))
 
 
 def _wrapped(columns: int) -> Callable[[str], str]:

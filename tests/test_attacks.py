@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from stream_server.engine import Engine
 from stream_server.web.access import NEEDS, Need
 from stream_server.web.app import create_app
 from tests.leaks import resident_bytes, wait_until
-from tests.patience import slowness
+from tests.patience import PATIENCE_S, slowness
 from tests.posts import post, post_json
 from tests.server import SMALL_DEMO, Server, get
 from tests.websockets import Client
@@ -307,6 +307,16 @@ def _received(sock: socket.socket) -> bytes:
 
 def test_head_without_end_is_refused(attacked: Attacked) -> None:
     assert _status(attacked.port, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 12_000) in (400, 431)
+
+
+def test_refused_head_is_told_why(attacked: Attacked) -> None:
+    """As the documentation says: by a page."""
+    with socket.create_connection(("127.0.0.1", attacked.port), PATIENCE_S) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 70_000)  # the end of it never comes
+        answer = HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, answer.getheader("Content-Type")) == (431, "text/html")
+        assert "too long" in answer.read().decode()
 
 
 # Pictures.

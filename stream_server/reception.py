@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import logging
-import re
 import selectors
 import socket
 import struct
@@ -31,6 +29,8 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
+
+from stream_server.arrival import Arrival
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,6 @@ TICK_S = 0.25
 HOLD_BACK_S = 0.5
 """Nobody is accepted for so long when that failed: no descriptor or memory is left."""
 
-_END = b"\r\n\r\n"
-_FRAMING = re.compile(rb"[\r\n][ \t]*(?:content-length|transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
-
 
 def _refusal(status: str, kind: str, body: str, *headers: str) -> bytes:
     """Return an answer that is not the application's, of the media type that it has for this status."""
@@ -105,20 +101,23 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._due: float | None = None
+        self._arrival = Arrival()
+
+    def expect(self) -> Arrival:
+        """Return the next request as far as it came with the last one; what is added to it is read too."""
+        self._arrival = Arrival()
+        self._arrival.add(self.take_buffered())
+        return self._arrival
 
     def begin(self) -> None:
-        """Expect the rest of a request from now on."""
+        """Read what arrived, and expect the rest of a request from now on."""
+        self.unread(bytes(self._arrival))
+        self._arrival = Arrival()
         self._due = time.monotonic() + BODY_GRACE_S
 
     def take_any_time(self) -> None:
         """Let the rest of the request take as long as it likes."""
         self._due = None
-
-    def add(self, data: bytes) -> bytes:
-        """Add what was received; return all that nobody has read yet."""
-        self.buf.seek(0, io.SEEK_END)
-        self.buf.write(data)
-        return bytes(self.buf.getvalue())
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Return what comes next. Raises BlockingIOError, as a socket does of which nothing comes in time."""
@@ -203,6 +202,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         self.max_waiting = min(MAX_WAITING, self.worker_connections // 2)
         self._accepts_at = 0.0
         self._waiting: dict[TConn, float] = {}  # until when; the first to end stands first, here and below
+        self._arrivals: dict[TConn, Arrival] = {}  # of those that are waited for
         self._lingering: dict[TConn, float] = {}
         self._lingered: dict[TConn, int] = {}  # bytes that came since
         self._uploading: set[TConn] = set()
@@ -254,7 +254,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.setblocking(False)
         self._waiting[conn] = time.monotonic() + HEAD_WITHIN_S
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
-        self._look_at(conn, conn.parser.unreader.add(b""))
+        self._arrivals[conn] = conn.parser.unreader.expect()
+        self._look_at(conn)
         if conn in self._waiting:
             self._receive(conn, conn.sock)  # mostly it is there already
 
@@ -268,25 +269,24 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             data = b""
         if data:
-            self._look_at(conn, conn.parser.unreader.add(data))
+            self._arrivals[conn].add(data)
+            self._look_at(conn)
         else:
             self._give_up(conn)
 
-    def _look_at(self, conn: TConn, received: bytes) -> None:
+    def _look_at(self, conn: TConn) -> None:
         """Pass a request on to a thread, or refuse it, where enough of it was received to tell."""
-        request = received.lstrip(b"\r\n")
-        head, end, body = request.partition(_END)
-        if not end:
+        request = self._arrivals[conn]
+        if request.body_bytes is None:
             if len(request) > MAX_HEAD_BYTES:
                 self._refuse(conn, _TOO_LONG)
-            elif request.count(b"\n") != request.count(b"\r\n"):
+            elif request.has_bare_lf:
                 self._pass_on(conn)  # to be refused: its end would not come
             return
-        length = body_bytes(head)
-        is_upload = length > SMALL_BODY_BYTES
+        is_upload = request.body_bytes > SMALL_BODY_BYTES
         if is_upload and len(self._uploading) >= self.max_uploads:
             self._refuse(conn, _TOO_MANY)
-        elif is_upload or len(body) >= length:
+        elif is_upload or request.has_body:
             if is_upload:
                 self._uploading.add(conn)
             self._pass_on(conn)
@@ -361,7 +361,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def _forget(self, conn: TConn) -> None:
         """Wait for a connection no more."""
-        for waited_for in (self._waiting, self._lingering, self._lingered):
+        for waited_for in (self._waiting, self._arrivals, self._lingering, self._lingered):
             waited_for.pop(conn, None)
         with suppress(KeyError):
             self.poller.unregister(conn.sock)
@@ -369,19 +369,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def _drop(self, conn: TConn) -> None:
         self.nr_conns -= 1
         conn.close()
-
-
-def body_bytes(head: bytes) -> int:
-    """Return how long the body is that the head of a request tells of.
-
-    That is `sys.maxsize` where it is not told, or in any way but the plainest: gunicorn may read that
-    differently, or refuse it.
-    """
-    told = _LENGTH.search(head + b"\r\n")
-    fields = len(_FRAMING.findall(head))
-    if fields == 0:
-        return 0
-    return int(told[1]) if told and fields == 1 else sys.maxsize
 
 
 def _untaken_bytes(sock: socket.socket) -> int:

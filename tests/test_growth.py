@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from detector.errors import DetectorError
 from detector.labels.files import _parse as parse_labels
 from stream_server import secrets
 from stream_server.advice import advice_for
+from stream_server.arrival import Arrival
 from stream_server.config import CameraConfig, Config
 from stream_server.config_text import compose, parse_yaml
 from stream_server.discovery.soap import NotSoap
@@ -66,7 +68,18 @@ def _feed(text: str) -> object:
     return parser
 
 
+def _arrive(head: bytes, text: str) -> object:
+    arrival = Arrival()
+    for number in head + text.encode("latin-1", "replace"):
+        arrival.add(bytes((number,)))
+        if arrival.has_body:
+            break
+    return arrival
+
+
 TAKERS: dict[str, tuple[Callable[[str], object], int]] = {
+    "heads of requests": (partial(_arrive, b"GET / HTTP/1.1\r\nX: "), LARGE),
+    "bodies of requests": (partial(_arrive, b"PUT / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n"), LARGE),
     "log lines": (secrets.redact, HUGE),
     "addresses that are shown": (secrets.public_address, LARGE),
     "addresses that are masked": (secrets.mask_address, LARGE),

@@ -160,6 +160,12 @@ class SourceConfig(_Model):
         parse_source(value)
         return value
 
+    @model_validator(mode="after")
+    def _register_login(self) -> SourceConfig:
+        if self.password:
+            secrets.register_login(self.username or "", self.password.get_secret_value())
+        return self
+
     @property
     def url(self) -> SourceURL:
         """The address, told apart by kind; without credentials."""

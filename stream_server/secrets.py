@@ -1,13 +1,22 @@
-"""Every secret the process knows, and the filter that keeps them out of whatever is shown."""
+"""Every secret the process uses, and the filter that keeps them out of whatever is shown.
+
+What is registered is known for good, but for what is registered while a `Holder` collects it: that is known
+for as long as its holder, and for a while after, until nothing that was begun with it can show it.
+"""
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus, unquote
 
@@ -17,6 +26,11 @@ MIN_LENGTH = 3
 """Shorter secrets are not searched for: they would mask half of every text."""
 MIN_PARAMETER_LENGTH = 6
 """Of an address's parameters: `key=main` is masked there, but not the word in all other texts."""
+
+FORGET_AFTER_S = 300.0
+"""Longer than any source of a camera that was changed, or tried, takes to end."""
+MAX_PASSING = 100
+"""Secrets that are known although nobody holds them any more; those that were let go first are forgotten."""
 
 MAX_CHARACTERS = 16_000
 """Of a text that is shown; no error and no line of a log needs more."""
@@ -44,29 +58,107 @@ _TOKEN = re.compile(r"\bsst_[A-Za-z0-9_-]{20,}")
 
 class _Registry:
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the two below
-        self._known: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()  # guards all below
+        self._held: Counter[str] = Counter()  # by how many
+        self._passing: dict[
+            str, float
+        ] = {}  # held by nobody any more, until when; the first to go stands first
+        self._pattern: re.Pattern[str] | None = None  # None: what is known has changed
 
-    def add(self, secret: str) -> None:
+    def __len__(self) -> int:
+        return len(self._held) + len(self._passing)
+
+    def hold(self, secret: str) -> None:
         with self._lock:
-            self._known.update(_forms(secret))
-            longest_first = sorted(self._known, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            if self._passing.pop(secret, None) is None and secret not in self._held:
+                self._pattern = None
+            self._held[secret] += 1
+
+    def let_go(self, secrets: Iterable[str]) -> None:
+        with self._lock:
+            for secret in secrets:
+                self._held[secret] -= 1
+                if self._held[secret] <= 0:
+                    del self._held[secret]
+                    self._passing[secret] = time.monotonic() + FORGET_AFTER_S
+            self._forget()
 
     def mask(self, text: str) -> str:
         with self._lock:
+            self._forget()
+            if self._pattern is None:
+                self._pattern = self._compiled()
             pattern = self._pattern
-        return pattern.sub(MASK, text) if pattern else text
+        return pattern.sub(MASK, text)
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        while self._passing:
+            oldest, until = next(iter(self._passing.items()))
+            if now < until and len(self._passing) <= MAX_PASSING:
+                break
+            del self._passing[oldest]
+            self._pattern = None
+
+    def _compiled(self) -> re.Pattern[str]:
+        forms = {form for secret in (*self._held, *self._passing) for form in _forms(secret)}
+        longest_first = sorted(forms, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 _registry = _Registry()
+_collecting: ContextVar[Holder | None] = ContextVar("collecting", default=None)
+
+
+class Holder:
+    """Who uses secrets, such as a configuration; any thread may let go of them."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Hold what this thread registers inside; let go of all that is held where it ends by an error."""
+        before = _collecting.set(self)
+        try:
+            yield
+        except BaseException:
+            self.let_go()
+            raise
+        finally:
+            _collecting.reset(before)
+
+    def hold(self, secret: str) -> None:
+        """Have a secret known until `let_go`."""
+        if secret not in self._secrets:
+            self._secrets.add(secret)
+            _registry.hold(secret)
+
+    def let_go(self) -> None:
+        """Have the secrets forgotten `FORGET_AFTER_S` later, but for those that others hold too."""
+        secrets, self._secrets = self._secrets, set()
+        _registry.let_go(secrets)
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Let what this thread registers inside be known for no longer than that, and a while."""
+    holder = Holder()
+    with holder.collecting():
+        yield
+    holder.let_go()
 
 
 def register(secret: str) -> None:
     """Make `redact` hide `secret` from now on, plain and in the encodings it is shown in."""
     if len(secret) >= MIN_LENGTH:
-        _registry.add(secret)
+        (_collecting.get() or _registry).hold(secret)
+
+
+def register_login(username: str, password: str) -> None:
+    """Register the password, and both in the form in which HTTP Basic sends them (RFC 7617)."""
+    register(password)
+    register(base64.b64encode(f"{username}:{password}".encode(errors="surrogatepass")).decode())
 
 
 class _Credentials(NamedTuple):

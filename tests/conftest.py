@@ -40,9 +40,9 @@ def leaves_nothing_behind() -> Iterator[None]:
 def forgets_secrets() -> Iterator[None]:
     """Forget after a test which secrets it told: in another the same word is none."""
     registry = secrets._registry
-    known, pattern = set(registry._known), registry._pattern
+    held, passing = registry._held.copy(), registry._passing.copy()
     yield
-    registry._known, registry._pattern = known, pattern
+    registry._held, registry._passing, registry._pattern = held, passing, None
 
 
 def _left_over(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import html
 import json
 import logging
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_server import secrets
-from stream_server.secrets import RedactingFormatter, public_address, redact, register, register_address
+from stream_server.config import SourceConfig
+from stream_server.secrets import (
+    FORGET_AFTER_S,
+    MAX_PASSING,
+    Holder,
+    RedactingFormatter,
+    public_address,
+    redact,
+    register,
+    register_address,
+)
 
 PASSWORDS = ["C0-plain", "C0@:/?#[]", "C0 a+b%20", "C0\"\\'<&>", "C0-ü€😀", "C0\tnew\nline", "C0\udcff"]
 
@@ -146,6 +157,79 @@ def test_a_log_line_is_masked_with_its_arguments_and_traceback() -> None:
     assert line.startswith("ERROR tried ***\nTraceback")
     assert line.endswith("ValueError: bad ***")
     assert "C0" not in line
+
+
+class _Clock:
+    """The seconds that secrets are forgotten by, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    made = _Clock()
+    monkeypatch.setattr(secrets, "time", made)
+    return made
+
+
+def test_secret_that_was_held_for_a_while_is_forgotten_later(clock: _Clock) -> None:
+    with secrets.passing():
+        register("camera")
+        assert redact("the camera is lost") == "the *** is lost"
+    clock.now += FORGET_AFTER_S - 1
+    assert redact("the camera is lost") == "the *** is lost"
+    clock.now += 2
+    assert redact("the camera is lost") == "the camera is lost"
+    assert len(secrets._registry) == 0
+
+
+def test_secret_that_failed_with_its_holder_is_forgotten_later(clock: _Clock) -> None:
+    def fail() -> None:
+        with Holder().collecting():
+            register("camera")
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        fail()
+    assert redact("camera") == "***"
+    clock.now += FORGET_AFTER_S + 1
+    assert redact("camera") == "camera"
+
+
+def test_secret_is_known_until_the_last_who_holds_it_lets_go(clock: _Clock) -> None:
+    one, other = Holder(), Holder()
+    for holder in (one, other, other):
+        with holder.collecting():
+            register("swordfish")
+    other.let_go()
+    other.let_go()
+    clock.now += FORGET_AFTER_S + 1
+    assert redact("swordfish") == "***"
+    one.let_go()
+    clock.now += FORGET_AFTER_S + 1
+    assert redact("swordfish") == "swordfish"
+
+
+def test_secret_that_nobody_collects_is_known_for_good(clock: _Clock) -> None:
+    register("swordfish")
+    with secrets.passing():
+        register("swordfish")
+    clock.now += FORGET_AFTER_S + 1
+    assert redact("swordfish") == "***"
+
+
+def test_any_number_of_tries_is_known_by_the_last_ones_alone() -> None:
+    SourceConfig.model_validate({"source": "rtsp://me:swordfish@host/?pwd=opensesame"})
+    for number in range(10_000):
+        with secrets.passing():
+            SourceConfig.model_validate({"source": f"rtsp://me:guess-{number}@host/"})
+    assert len(secrets._registry) <= MAX_PASSING + 4
+    basic = base64.b64encode(b"me:swordfish").decode()
+    assert redact(f"swordfish opensesame {basic} guess-9999 guess-0") == "*** *** *** *** guess-0"
 
 
 @given(st.text(max_size=40), st.text(min_size=3, max_size=20), st.text(max_size=40))

@@ -56,7 +56,7 @@ class LiveSettings:
         self._origin = origin or Origin()
         self._file = ConfigFile(self._origin.path) if self._origin.path else None
         self._changing = threading.Lock()  # one change at a time; guards the three below
-        self._reading = reading or Reading("", {}, engine.config)
+        self._reading = self._first = reading or Reading("", {}, engine.config)
         self._error: str | None = None
         self._refused: str | None = None  # what the file held, or why it could not be read, when it was wrong
 
@@ -141,9 +141,10 @@ class LiveSettings:
             before = self._reading.cameras.get(name)
             changed = with_camera(text, name, change(before))
             reading = self._origin.read(changed, where="")
-            effective = self._check(reading)
-            if changed != text:
-                file.write(changed, instead_of=text)
+            with reading.secrets.collecting():
+                effective = self._check(reading)
+                if changed != text:
+                    file.write(changed, instead_of=text)
             self._apply(reading, effective)
             return before
 
@@ -194,7 +195,8 @@ class LiveSettings:
             if not text.strip() and self._reading.text.strip():
                 raise ConfigError(f"{self._origin.path}: is empty")
             reading = self._origin.read(text)
-            effective = self._check(reading)
+            with reading.secrets.collecting():
+                effective = self._check(reading)
         except ConfigError as exc:
             self._refuse(seen, redact(str(exc)))
             return
@@ -220,9 +222,11 @@ class LiveSettings:
         return effective
 
     def _apply(self, reading: Reading, effective: Config) -> None:
-        before = keys_for_restart(self._started, self._reading.config)
+        replaced, before = self._reading, keys_for_restart(self._started, self._reading.config)
         self._reading, self._error, self._refused = reading, None, None
         self._engine.apply(effective)
+        if replaced is not self._first:  # by which all runs that takes a restart to change
+            replaced.secrets.let_go()
         later = keys_for_restart(self._started, reading.config)
         if later and later != before:
             log.warning("changed, and in effect after a restart: %s", ", ".join(later))

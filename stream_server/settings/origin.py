@@ -11,15 +11,20 @@ from pydantic import SecretStr
 
 from stream_server.config import CameraConfig, Config, database_of
 from stream_server.config_text import compose, parse_yaml, read_text
+from stream_server.secrets import Holder
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A configuration as it was read: the file's text, what it says as plain data, and checked."""
+    """A configuration as it was read: the file's text, what it says as plain data, and checked.
+
+    secrets: holds those of `config`, until it is told that nothing runs by that any more.
+    """
 
     text: str
     data: Mapping[str, Any]
     config: Config
+    secrets: Holder = field(default_factory=Holder, compare=False, repr=False)
 
     @property
     def cameras(self) -> dict[str, dict[str, Any]]:
@@ -51,7 +56,11 @@ class Origin:
 
         Raises ConfigError.
         """
-        text = self.text() if text is None else text
+        secrets = Holder()
+        with secrets.collecting():
+            return self._read(self.text() if text is None else text, where, secrets)
+
+    def _read(self, text: str, where: str | None, secrets: Holder) -> Reading:
         where = str(self.path or "") if where is None else where
         data = compose(parse_yaml(text, where or "the file"), self.sections, self.overrides)
         folder = self.path.absolute().parent if self.path else Path()
@@ -60,7 +69,7 @@ class Origin:
         config = config.model_copy(update={"auth": auth})
         if self.shows_something and not config.cameras:
             config = config.model_copy(update={"cameras": _something()})
-        return Reading(text, data, config)
+        return Reading(text, data, config, secrets)
 
     @property
     def sets_all_cameras(self) -> bool:

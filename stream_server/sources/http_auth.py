@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Literal
 
-from stream_server.secrets import register
-
 _HASHES = {
     "MD5": "md5",
     "SHA-256": "sha256",
@@ -120,7 +118,6 @@ class Credentials:
         self._username = username
         self._password = password
         self._basic = base64.b64encode(f"{username}:{password}".encode()).decode()
-        register(self._basic)
         self._challenge: Challenge | None = None
         self._uses = 0
 

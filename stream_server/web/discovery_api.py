@@ -87,8 +87,9 @@ def discover() -> Response:
     if asked.address is None:
         return _answer(_discovered(search.run()))
     password = asked.password.get_secret_value()
-    secrets.register(password)
-    camera = search.ask(asked.address, Login(asked.username, password))
+    with secrets.passing():
+        secrets.register(password)
+        camera = search.ask(asked.address, Login(asked.username, password))
     return _answer(Discovered(webcams=[], onvif=[_onvif(camera)], took_ms=0))
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from flask import Blueprint, Response, abort, json, request
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
+from stream_server import secrets
 from stream_server.camera import Camera
 from stream_server.config import SourceConfig, source_of
 from stream_server.errors import ConfigError
@@ -122,11 +123,12 @@ def test() -> Response:
     """Open a camera, look at its pictures for a second, and say what they are like, or what is wrong."""
     section = _body(TestBody).model_dump()
     name = section.pop("name") or ""
-    config = _source(unmasked(section, settings().stored(name)))
     running = engine().pipelines.get(name)
-    if running and running.camera.is_online and source_of(running.config) == config:
-        return _json(Finding.of(running.camera))
-    return _json(Finding.model_validate(_probe.look_at(config), from_attributes=True))
+    with secrets.passing():
+        config = _source(unmasked(section, settings().stored(name)))
+        if running and running.camera.is_online and source_of(running.config) == config:
+            return _json(Finding.of(running.camera))
+        return _json(Finding.model_validate(_probe.look_at(config), from_attributes=True))
 
 
 def _source(section: Mapping[str, Any]) -> SourceConfig:

@@ -51,7 +51,7 @@ BITS = [
     "a", "0", "[", "]", "{", '"', "\\", "/", ":", "://", "@", "=", "?", "-", ".", ",", "<", " ", "\n", "\r\n",
     "\0", "é", "a:", "://a:b", "://a:", "?password=", "&password=a_b", "/user=", 'a="', 'Basic realm="a\\',
     'URI="', "#EXT-X-STREAM-INF:", "item {", "item { name: '", "'a' ", "1 a\n", "- ", "&a *a ", "!!int ",
-    "<a>", "<!--", "--frame\r\n", "\xff\xd8\xff", "\xff\xda",
+    "<a>", "<!--", "--frame\r\n", "\xff\xd8\xff", "\xff\xda", '\\"', "'\"a\\",
 ]  # fmt: skip
 
 
@@ -100,7 +100,8 @@ TAKERS: dict[str, tuple[Callable[[str], object], int]] = {
     "values on the command line": (lambda text: compose({}, {}, (f"a.b={text}",)), 8_000),
     "YAML": (lambda text: parse_yaml(text, "file"), 8_000),
     "files of labels": (lambda text: parse_labels(text, ".txt"), LARGE),
-    "label maps": (lambda text: parse_labels(text, ".pbtxt"), LARGE),
+    "label maps": (lambda text: parse_labels(text, ".pbtxt"), 250_000),
+    "label maps, a word": (lambda text: parse_labels(f"item {{ id: 1 name: {text}", ".pbtxt"), 250_000),
     "challenges": (lambda text: parse_challenges([text]), LARGE),
     "playlists": (lambda text: with_whole_addresses(text, "http://a/b"), LARGE),
     "masters": (lambda text: best_variant(text, "http://a/b"), LARGE),

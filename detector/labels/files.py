@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,10 @@ _BACKGROUND = {"background", "__background__", "_background_", "bg", "unlabeled"
 _UNUSED = {"", "~", "???", "n/a", "unused"}  # numbers that stand for nothing
 _NUMBERED_LINE = re.compile(r"(\d{1,9})\s*[:;,=\s]\s*(.*)")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_PBTXT_PARTS = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{}<>]|[^\s{}<>:"'#,;]+""")
+# A string that is not closed is a part too: to look for its end again at each quote inside takes the square.
+_PBTXT_PARTS = re.compile(
+    r"""#[^\n]*|"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[{}<>]|[^\s{}<>:"'#,;]+""", re.DOTALL
+)
 _PBTXT_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
 _PBTXT_CONTROLS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 # Where files have the labels among other things: Ultralytics, COCO, Hugging Face, and what others call it.
@@ -107,7 +110,7 @@ def _is_unused(word: str) -> bool:
 
 def _pbtxt_items(text: str) -> Iterator[tuple[int, str]]:
     """Yield id and word of each `item {…}`: its display name, else its name; all else is ignored."""
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     depth, key, last = 0, "", ""
     for part in _PBTXT_PARTS.findall(text):
         if part in "{<":
@@ -120,23 +123,24 @@ def _pbtxt_items(text: str) -> Iterator[tuple[int, str]]:
         elif depth == 1 and not part.startswith("#"):
             is_string = part[0] in "\"'"
             if key:
-                fields[key] = part
+                fields[key] = [part]
                 key, last = "", key if is_string else ""
             elif is_string and last:  # strings beside each other are one
-                fields[last] = fields[last][:-1] + part[1:-1] + fields[last][-1]
+                fields[last].append(part)
             else:
                 key, last = part, ""
         if depth < 0:
             break
     if depth:
-        raise ModelError("the braces of its items do not match; expected item { id: 1 name: 'word' } …")
+        raise ModelError("its braces or quotes do not match; expected item { id: 1 name: 'word' } …")
 
 
-def _pbtxt_item(fields: Mapping[str, str]) -> tuple[int, str]:
-    quoted = fields.get("display_name") or fields.get("name") or "''"
-    word = _unescaped(quoted[1:-1]) if quoted[0] in "\"'" else quoted
+def _pbtxt_item(fields: Mapping[str, Sequence[str]]) -> tuple[int, str]:
+    parts = fields.get("display_name") or fields.get("name") or ["''"]
+    is_string = parts[0][0] in "\"'"
+    word = _unescaped("".join(part[1:-1] for part in parts)) if is_string else parts[0]
     try:
-        return int(fields["id"]), word
+        return int(fields["id"][0]), word
     except (KeyError, ValueError):
         raise ModelError(f"the item {word!r} has no id; expected item {{ id: 1 name: 'word' }}") from None
 

@@ -989,7 +989,10 @@ def test_every_stage_keeps_the_newest_and_counts_what_it_drops() -> None:
 
 
 @pytest.mark.slow
-def test_a_camera_that_freezes_is_stalled_by_the_default_timeouts_and_keeps_nobody_waiting() -> None:
+@pytest.mark.parametrize("frozen_s", [0, pytest.param(60, marks=pytest.mark.soak)])
+def test_a_camera_that_freezes_is_stalled_by_the_default_timeouts_and_keeps_nobody_waiting(
+    frozen_s: float,
+) -> None:
     """Stalled after ten seconds, shown as such, live after the resume; the API answers as before."""
 
     def ask_api(times: int) -> float:
@@ -1017,5 +1020,8 @@ def test_a_camera_that_freezes_is_stalled_by_the_default_timeouts_and_keeps_nobo
         assert message.captured_at - frozen_at > 8
         assert ask_api(50) < 10 * before_s
         assert all(next_frame(viewer).is_message for _ in range(4))
+        while time.monotonic() < frozen_at + frozen_s:
+            assert next_frame(viewer).is_message
+        assert ask_api(50) < 10 * before_s
         relay.pass_through()
         next_picture(viewer)

@@ -293,11 +293,13 @@ def test_a_worker_that_recovers_at_the_deadline_counts_or_is_replaced_cleanly(ma
     assert sum(recover_near_the_deadline(pool, 8)) == 8
 
 
-@pytest.mark.slow
-def test_workers_recover_at_the_deadline_again_and_again(make_pool: MakePool) -> None:
+@pytest.mark.parametrize(
+    "runs", [pytest.param(30, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.soak)]
+)
+def test_workers_recover_at_the_deadline_again_and_again(make_pool: MakePool, runs: int) -> None:
     pool = make_pool(timeout_s=0.3, restarts=RestartBudget(PLENTY))
-    answered, late = recover_near_the_deadline(pool, 30)
-    assert answered + late == 30
+    answered, late = recover_near_the_deadline(pool, runs)
+    assert answered + late == runs
     assert answered
     assert late
 
@@ -354,7 +356,9 @@ def kill_at_random(pool: DetectorPool, kills: int) -> None:
     assert mismatched == []
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills", [10, pytest.param(60, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.soak)]
+)
 def test_workers_killed_at_random_are_replaced_and_nothing_is_mixed_up(
     make_pool: MakePool, kills: int
 ) -> None:
@@ -538,7 +542,9 @@ def test_a_script_needs_no_main_guard_and_no_close(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["idle", "busy", "starting"])
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills", [1, pytest.param(5, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)]
+)
 def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path, state: str, kills: int) -> None:
     memory_before = shared_memory_bytes()
     for _ in range(kills):

@@ -1,4 +1,4 @@
-"""The default model in int8 beside itself in float, on every fourth photo of `coco64` where it is at hand."""
+"""The default model in int8 beside itself in float, on photos of `coco64` where these are at hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tests.models import default_model
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 DEFAULT = find_model("centernet-mobilenetv3")
-LOOK_AT_EVERY = 4  # of 64: int8 takes two seconds a photo
 CALIBRATE_BY_EVERY = 16  # more of them only widen the ranges
 
 
@@ -36,14 +35,17 @@ def average_precision(file: ModelFile, photos: list[Photo]) -> float:
         ("throughout", "int8", 0.15),
     ],
 )
-def test_int8_finds_nearly_what_float_finds(tmp_path: Path, integers: str, dtype: str, loss: float) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.soak)])  # two seconds a photo
+def test_int8_finds_nearly_what_float_finds(
+    tmp_path: Path, integers: str, dtype: str, loss: float, every: int
+) -> None:
     photos = list(read_photos(data_folder()))
     if not photos:
         pytest.skip(f"needs the photos in {data_folder()}")
     path = tmp_path / "int8.tflite"
     calibrates = integers == "throughout"
     calibration = [photo.image for photo in photos[::CALIBRATE_BY_EVERY]] if calibrates else []
-    photos = photos[::LOOK_AT_EVERY]
+    photos = photos[::every]
     quantised = ModelFile("int8", default_model.save_quantised(path, calibration), DEFAULT.labels_path)
     assert load_backend(quantised).image_input.dtype == dtype
     in_float = ModelFile("float", DEFAULT.path, DEFAULT.labels_path)

@@ -51,10 +51,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["linked", pytest.param("downloaded", marks=pytest.mark.soak)])
+def programs(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """The folder of programs of a new environment that holds the wheel and what it says it needs, no more."""
     folder = tmp_path_factory.mktemp("environment")
+    if request.param == "linked":
+        _install_linked(wheel, folder)
+    else:
+        _run(sys.executable, "-m", "venv", folder)
+        _run(folder / "bin" / "pip", "install", "--disable-pip-version-check", wheel)
+    yield folder / "bin"
+    shutil.rmtree(folder)  # up to 600 MB, which pytest would keep for the next three runs
+
+
+def _install_linked(wheel: Path, folder: Path) -> None:
+    """Make an environment with the wheel, and what that needs from this one, which saves to download it."""
     _run(sys.executable, "-m", "venv", "--without-pip", folder)
     install = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--no-deps")
     _run(*install, "--disable-pip-version-check", wheel)
@@ -62,7 +75,6 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (installed,) = distributions(name="stream-server", path=[str(packages)])
     for needed in _needed_by(installed, {}).values():
         _link(needed, packages)
-    return folder / "bin"
 
 
 def _needed_by(package: Distribution, found: dict[str, Distribution]) -> dict[str, Distribution]:
@@ -79,7 +91,7 @@ def _needed_by(package: Distribution, found: dict[str, Distribution]) -> dict[st
 
 
 def _link(package: Distribution, folder: Path) -> None:
-    """Make a package of this environment one of the one in `folder`, which saves to download it."""
+    """Make a package of this environment one of the one in `folder`."""
     for name in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
         if not (folder / name).exists():
             (folder / name).symlink_to(str(package.locate_file(name)))

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import http.client
 import json
+import os
 import re
 import shutil
 import time
@@ -260,7 +261,9 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
         with path.open("ab", buffering=0) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    raise BlockingIOError  # it has just become what the other process was to fetch
+            except (BlockingIOError, FileNotFoundError):
                 raise DownloadError(f"{path}: is being downloaded by another process") from None
             yield file
     except OSError as exc:

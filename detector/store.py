@@ -8,6 +8,7 @@ loaded.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -16,8 +17,11 @@ from pathlib import Path
 from detector.checksums import check_sha256, sha256_of
 from detector.download import MAX_BYTES, Progress, download, without_credentials
 from detector.errors import DownloadError
+from detector.locks import alone_in
 from detector.unpack import unpack
 from detector.zoo import ZooModel
+
+logger = logging.getLogger(__name__)
 
 _RECORD = "download.json"
 
@@ -76,14 +80,27 @@ def pull(
     Raises DownloadError when it cannot be fetched or is not what it was the first time; ModelError when what
     is there is damaged.
     """
-    known = read_record(model)
-    if known and not again:
-        check_sha256(model_path(model), known.model_sha256)
+    if not again and (known := _known(model)):
         return known
+    _make(models_folder())
+    with alone_in(models_folder(), lambda: logger.warning("%s: waits for another download", model.name)):
+        if not again and (known := _known(model)):
+            return known  # another process has fetched it meanwhile
+        return _fetch(model, url or model.download.url, progress, max_bytes, pause_s)
+
+
+def _known(model: ZooModel) -> Record | None:
+    """Return what is known of a model that is there. Raises ModelError where it is damaged."""
+    known = read_record(model)
+    if known:
+        check_sha256(model_path(model), known.model_sha256)
+    return known
+
+
+def _fetch(model: ZooModel, source: str, progress: Progress, max_bytes: int, pause_s: float) -> Record:
+    known = read_record(model)
     folder = models_folder() / model.name
-    _make(folder.parent)
     file = folder.with_name(f"{model.name}.download")
-    source = url or model.download.url
     address = without_credentials(source)
     try:
         download(source, file, progress=progress, max_bytes=max_bytes, pause_s=pause_s)
@@ -94,10 +111,11 @@ def pull(
 
 
 def _install(model: ZooModel, file: Path, url: str, sha256: str) -> Record:
-    """Put the downloaded file in its place, in one step."""
+    """Put the downloaded file in its place, whole; who opens the model meanwhile has the old one or this."""
     folder = models_folder() / model.name
-    new = folder.with_name(f"{model.name}.new")
+    new, old = (folder.with_name(f"{model.name}.{which}") for which in ("new", "old"))
     shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     try:
         new.mkdir()
         size = file.stat().st_size
@@ -108,12 +126,14 @@ def _install(model: ZooModel, file: Path, url: str, sha256: str) -> Record:
             file.replace(target)
         record = Record(url, size, sha256, _check(target, model.download.sha256, url, folder))
         (new / _RECORD).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.replace(old)
         new.replace(folder)
     except OSError as exc:
         raise DownloadError(f"{folder}: cannot be written: {exc.strerror}") from exc
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return record
 
 

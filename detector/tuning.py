@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from detector.catalog import find_model
 from detector.checksums import sha256_of
 from detector.errors import DetectorError
 from detector.layout import Layout, Planner, layouts
+from detector.locks import alone_in
 from detector.machine import available_memory_bytes, describe, usable_cores
 from detector.messages import Model, name_of
 from detector.speed import Speed, measure, sample_images
@@ -126,8 +127,8 @@ def _cache_path() -> Path:
 
 def _cached(key: str) -> Layout | None:
     try:
-        workers, threads = json.loads(_cache_path().read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, TypeError, KeyError):
+        workers, threads = _all_cached()[key]
+    except (ValueError, TypeError, KeyError):
         return None
     return Layout(workers, threads) if _is_count(workers) and _is_count(threads) else None
 
@@ -139,16 +140,19 @@ def _is_count(value: object) -> bool:
 def _cache(key: str, layout: Layout) -> None:
     """Keep an answer; where that is not possible it is measured again next time."""
     path = _cache_path()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError):
-        known = {}
     new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        new.write_text(
-            json.dumps({**(known if isinstance(known, dict) else {}), key: layout}), encoding="utf-8"
-        )
-        new.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone_in(path.parent):
+            new.write_text(json.dumps({**_all_cached(), key: layout}), encoding="utf-8")
+            new.replace(path)
     except OSError as exc:
         logger.info("%s: cannot be written: %s", path, exc.strerror)
+
+
+def _all_cached() -> dict[str, Any]:
+    try:
+        known = json.loads(_cache_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

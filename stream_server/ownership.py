@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stream_server.accounts.address import path_of
-from stream_server.config import Config, database_of
+from stream_server.config import Config
 from stream_server.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -25,25 +25,24 @@ LOOK_EVERY_S = 0.1
 MAX_HOLDER_BYTES = 200
 
 
-def own_folders(config: Config, config_file: Path | None, where: str) -> None:
+def own_folders(config: Config, where: str) -> None:
     """Take the database and the folder of videos for this process, until it ends.
 
-    where: the server's address, told to who finds them taken. What is not there is not made, but for `data`
-    beside the configuration, and not taken.
+    where: the server's address, told to who finds them taken. What is not there is made, as it would be with
+    the first user or video: a second server finds it taken then. What cannot be made is not taken.
 
     Raises ConfigError where another server has one of them.
     """
     database = path_of(config.auth.database.get_secret_value()) if config.auth.database else None
     if database is not None:
-        if database == path_of(database_of(Config(), config_file)):
-            with suppress(OSError):
-                database.parent.mkdir(mode=0o700, exist_ok=True)
         _own(database.with_name(f"{database.name}.lock"), f"auth.database: {database}", where)
     folder = Path(config.videos.folder).absolute()
     _own(folder / ".lock", f"videos.folder: {folder}", where)
 
 
 def _own(file: Path, what: str, where: str) -> None:
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:

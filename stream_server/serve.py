@@ -60,7 +60,7 @@ def serve(
     marker = _marker(config, origin)
     _check_access(config, marker)
     share = _share_out(config)
-    own_folders(config, origin.path if origin else None, _url(*listener.getsockname()[:2]))
+    own_folders(config, _url(*listener.getsockname()[:2]))
     _Arbiter(
         _Application(config, origin, reading, listener, marker=marker, share=share, verbose=verbose)
     ).run()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from threading import Event
 from types import TracebackType
 
+from tests.patience import PATIENCE_S
 from tests.webserver import KeptOpen, WebServer, in_chunks
 
 
@@ -18,7 +20,7 @@ class FileServer:
     `chunk_bytes`.
     cuts: after how many bytes the next answers' connections break, one each.
     statuses: of the next answers, instead of the file. redirect_to: where every request is sent.
-    requests: headers of all requests, in order.
+    requests: headers of all requests, in order. may_answer: is waited for before any is answered.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class FileServer:
         self.statuses = list(statuses)
         self.redirect_to = redirect_to
         self.requests: list[dict[str, str]] = []
+        self.may_answer = Event()
+        self.may_answer.set()
         self._server = WebServer(_handler(self))
 
     @property
@@ -62,6 +66,7 @@ def _handler(server: FileServer) -> type[KeptOpen]:
     class Handler(KeptOpen):
         def do_GET(self) -> None:
             server.requests.append(dict(self.headers))
+            server.may_answer.wait(PATIENCE_S)
             if server.redirect_to:
                 self.answer(302, headers={"Location": server.redirect_to})
             elif server.statuses:

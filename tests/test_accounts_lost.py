@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +22,8 @@ from stream_server.accounts.store import Store
 from stream_server.config import Config
 from stream_server.errors import AccountsError
 from tests.leaks import wait_until
+from tests.needs import CHECKOUT
+from tests.patience import PATIENCE_S
 from tests.server import NO_DETECTOR, Server, run_command
 
 CAMERAS = "/api/v1/cameras"
@@ -246,6 +250,21 @@ def test_mark_is_set_and_cleared(marker: Marker, tmp_path: Path) -> None:
     other.clear()
     assert not marker.path.exists()
     other.clear()
+
+
+def test_processes_that_mark_at_once_lose_no_mark(tmp_path: Path) -> None:
+    mark = (
+        "import sys; from pathlib import Path; from stream_server.accounts.marker import Marker\n"
+        "for number in range(200):\n"
+        "    Marker(Path(sys.argv[1]), f'db://{sys.argv[2]}/{number}').set()\n"
+        "    if number % 2: Marker(Path(sys.argv[1]), f'db://{sys.argv[2]}/{number}').clear()"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", mark, str(tmp_path), name], cwd=CHECKOUT) for name in "abc"
+    ]
+    assert [process.wait(PATIENCE_S) for process in processes] == [0, 0, 0]
+    lines = [line for line in (tmp_path / NAME).read_text().splitlines() if not line.startswith("#")]
+    assert sorted(lines) == sorted(f"db://{name}/{number}" for name in "abc" for number in range(0, 200, 2))
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff\xfe\n")])

@@ -214,6 +214,17 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         fetch(server.url, tmp_path / "none" / "file")
 
 
+def test_file_that_has_just_become_whole_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, whole = tmp_path / "file.part", tmp_path / "file"
+    part.write_bytes(CONTENT)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: part.replace(whole))  # as who had the lock does at its end
+    with FileServer(CONTENT) as server, pytest.raises(DownloadError, match="by another process"):
+        fetch(server.url, whole)
+    assert whole.read_bytes() == CONTENT
+
+
 def test_second_download_of_the_same_file_is_refused(tmp_path: Path) -> None:
     with FileServer(CONTENT) as server, (tmp_path / "file.part").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

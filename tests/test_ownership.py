@@ -49,6 +49,21 @@ def test_second_server_with_the_same_videos_does_not_start(tmp_path: Path, name:
         assert line.startswith(f"stream-server: videos.folder: {tmp_path}/videos is in use by another server")
 
 
+@pytest.mark.parametrize("key", ["auth.database", "videos.folder"])
+def test_folder_that_was_not_there_is_taken_too(tmp_path: Path, key: str) -> None:
+    value = {
+        "auth.database": f"sqlite:///{tmp_path}/new/folder/a.db",
+        "videos.folder": f"{tmp_path}/new/folder",
+    }
+    shared = ("--set", f"{key}={value[key]}")
+    (tmp_path / "other").mkdir()
+    with Server(*_settings(tmp_path), *shared):
+        code, (line,) = _second(*_settings(tmp_path / "other"), *shared)
+        assert code == 2
+        assert line.startswith(f"stream-server: {key}: {tmp_path}/new/folder")
+        assert "is in use by another server" in line
+
+
 def test_folder_stays_taken_when_the_worker_is_another_and_is_free_after_the_end(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     with Server(*settings) as server:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 from stream_server.errors import SettingsConflict
 from stream_server.settings.config_file import ConfigFile
+from tests.needs import CHECKOUT
+from tests.patience import PATIENCE_S
 
 OLD = "cameras: {}\n"
 NEW = "cameras:\n  a: {source: 'demo:'}\n"
@@ -34,6 +38,39 @@ def test_mode_and_owner_stay_and_nothing_is_left_beside(path: Path) -> None:
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert after.st_ino != before.st_ino  # it was replaced: who reads it meanwhile reads a whole one
     assert os.listdir(path.parent) == ["config.yaml"]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_processes_that_write_at_once_lose_no_change(path: Path, in_place: bool) -> None:
+    """Each adds its lines; who is told that the file was changed meanwhile reads it and tries again."""
+    add = """\
+import errno, os, sys
+from pathlib import Path
+from stream_server.errors import SettingsConflict
+from stream_server.settings.config_file import ConfigFile
+
+def busy(*_):
+    raise OSError(errno.EBUSY, "mounted by itself")
+
+file = ConfigFile(Path(sys.argv[1]))
+if sys.argv[3] == "True":
+    os.replace = busy
+for number in range(100):
+    while True:
+        try:
+            before = file.read()
+            file.write(f"{before}{sys.argv[2]}{number}: 1\\n", instead_of=before)
+            break
+        except SettingsConflict:
+            pass
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", add, str(path), name, str(in_place)], cwd=CHECKOUT)
+        for name in "abc"
+    ]
+    assert [process.wait(PATIENCE_S) for process in processes] == [0, 0, 0]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert sorted(lines[1:]) == sorted(f"{name}{number}: 1" for name in "abc" for number in range(100))
 
 
 def test_link_stays_and_what_it_points_at_is_written(path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,9 @@ from detector.errors import DownloadError, ModelError
 from detector.store import Record, model_path, models_folder, pull, read_record
 from detector.zoo import ZOO, Download, ZooModel
 from tests.fileserver import FileServer
+from tests.leaks import wait_until
+from tests.needs import CHECKOUT
+from tests.patience import PATIENCE_S
 from tests.test_unpack import MODEL, make
 
 CONTENT = b"\x00\x00\x00\x00TFL3" + bytes(5000)
@@ -70,6 +76,67 @@ def test_model_is_pulled_once(server: FileServer, folder: Path) -> None:
     assert model_path(model) == folder / "some" / "model.tflite"
     assert model_path(model).read_bytes() == CONTENT
     assert len(server.requests) == 1
+    assert [path.name for path in folder.iterdir()] == ["some"]
+
+
+PULL = """\
+import sys
+from dataclasses import replace
+from detector.store import pull
+from detector.zoo import ZOO, Download
+model = replace(ZOO[0], name="some", download=Download(sys.argv[1], sys.argv[2] or None, None))
+print(pull(model, progress=lambda *_: None, pause_s=0, again="again" in sys.argv).sha256)
+"""
+
+
+def pulling(url: str, member: str = "", *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PULL, url, member, *arguments],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("member", "again", "requests"), [("", "", 1), ("saved_model", "", 1), ("", "again", 3)]
+)
+def test_processes_that_pull_the_same_model_at_once_share_it(
+    server: FileServer, folder: Path, tmp_path: Path, member: str, again: str, requests: int
+) -> None:
+    if member:
+        server.content = make(tmp_path, MODEL).read_bytes()
+    server.may_answer.clear()
+    with ExitStack() as stack:
+        first = stack.enter_context(pulling(server.url, member, again))
+        assert wait_until(lambda: len(server.requests) == 1)
+        others = [stack.enter_context(pulling(server.url, member, again)) for _ in range(2)]
+        for other in others:
+            assert other.stderr
+            assert other.stderr.readline() == "some: waits for another download\n"
+        server.may_answer.set()
+        told = [process.communicate(timeout=PATIENCE_S) for process in (first, *others)]
+    assert told == [(f"{hashlib.sha256(server.content).hexdigest()}\n", "")] * 3
+    assert len(server.requests) == requests
+    record = read_record(model_at(server.url, member or None))
+    assert record
+    assert record.model_sha256 == sha256_of(model_path(model_at(server.url, member or None)))
+    assert [path.name for path in folder.iterdir()] == ["some"]
+
+
+def test_model_is_pulled_by_who_waits_for_a_process_that_is_killed(server: FileServer, folder: Path) -> None:
+    server.may_answer.clear()
+    with pulling(server.url) as first:
+        assert wait_until(lambda: len(server.requests) == 1)
+        with pulling(server.url) as second:
+            assert second.stderr
+            assert second.stderr.readline() == "some: waits for another download\n"
+            first.kill()
+            server.may_answer.set()
+            assert second.communicate(timeout=PATIENCE_S) == (f"{SHA256}\n", "")
+        first.communicate(timeout=PATIENCE_S)
+    assert model_path(model_at(server.url)).read_bytes() == CONTENT
     assert [path.name for path in folder.iterdir()] == ["some"]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -24,7 +26,8 @@ from stream_server.engine import Engine
 from stream_server.streams import Variant
 from tests.fakes import ScriptedDetector, load_scripted, scripted_image
 from tests.leaks import wait_until
-from tests.patience import soon
+from tests.needs import CHECKOUT
+from tests.patience import PATIENCE_S, soon
 
 SMALL = find_model("centernet-mobilenetv3-320")
 RATES = {Layout(4, 1): 40.0, Layout(2, 2): 33.0, Layout(1, 4): 25.0, Layout(2, 1): 20.0, Layout(1, 2): 12.0}
@@ -124,6 +127,21 @@ def test_damaged_cache_is_measured_anew_and_repaired(
     assert best_layout(SMALL, cores=2) == (2, 1)
     assert len(measured) == 4
     assert json.loads(cache.read_text())[key] == [2, 1]
+
+
+def test_processes_that_keep_answers_at_once_lose_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep = (
+        "import sys; from detector.layout import Layout; from detector.tuning import _cache\n"
+        "for number in range(100): _cache(f'{sys.argv[1]}{number}', Layout(1, 2))"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", keep, name], cwd=CHECKOUT) for name in "abc"]
+    assert [process.wait(PATIENCE_S) for process in processes] == [0, 0, 0]
+    known = json.loads((tmp_path / "stream-server" / "layouts.json").read_text())
+    assert known == {f"{name}{number}": [1, 2] for name in "abc" for number in range(100)}
+    assert [path.name for path in (tmp_path / "stream-server").iterdir()] == ["layouts.json"]
 
 
 def test_cache_that_cannot_be_written_does_not_matter(

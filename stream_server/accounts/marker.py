@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from detector.locks import alone_in
 from stream_server.accounts.address import path_of
 from stream_server.errors import AccountsError
 
@@ -37,11 +38,8 @@ class Marker:
     def set(self) -> None:
         """Remember that there are accounts. Raises AccountsError; this object remembers it all the same."""
         try:
-            if self._line in self._lines():
-                return
-            head = "" if self.path.exists() else _HEAD
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(f"{head}{self._line}\n")
+            with alone_in(self.path.parent):
+                self._add()
         except (OSError, ValueError) as exc:
             self._is_unwritten = True
             raise self._unusable(exc) from None
@@ -49,15 +47,26 @@ class Marker:
     def clear(self) -> None:
         """Forget that there were accounts. Raises AccountsError."""
         try:
-            left = [line for line in self._lines() if line != self._line]
-            if any(line and not line.startswith("#") for line in left):
-                new = self.path.with_name(f"{NAME}.{os.getpid()}")
-                new.write_text("\n".join(left) + "\n", encoding="utf-8")
-                os.replace(new, self.path)
-            else:
-                self.path.unlink(missing_ok=True)
+            with alone_in(self.path.parent):
+                self._remove()
         except (OSError, ValueError) as exc:
             raise self._unusable(exc) from None
+
+    def _add(self) -> None:
+        if self._line in self._lines():
+            return
+        head = "" if self.path.exists() else _HEAD
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{head}{self._line}\n")
+
+    def _remove(self) -> None:
+        left = [line for line in self._lines() if line != self._line]
+        if any(line and not line.startswith("#") for line in left):
+            new = self.path.with_name(f"{NAME}.{os.getpid()}")
+            new.write_text("\n".join(left) + "\n", encoding="utf-8")
+            os.replace(new, self.path)
+        else:
+            self.path.unlink(missing_ok=True)
 
     def _lines(self) -> list[str]:
         try:

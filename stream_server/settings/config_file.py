@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from detector.locks import alone_in
 from stream_server.config_text import read_text
 from stream_server.errors import SettingsConflict
 
@@ -42,15 +43,19 @@ class ConfigFile:
         """
         target = self.path.resolve()
         try:
-            try:
-                self._replace(target, text, instead_of)
-            except OSError as exc:
-                if exc.errno not in _NOT_BESIDE:
-                    raise
-                self._check(instead_of)
-                _write_into(target, text)
+            with alone_in(target.parent):  # another server may have this file too
+                self._put(target, text, instead_of)
         except OSError as exc:
             raise SettingsConflict(f"{self.path} cannot be written: {exc.strerror}") from None
+
+    def _put(self, target: Path, text: str, instead_of: str) -> None:
+        try:
+            self._replace(target, text, instead_of)
+        except OSError as exc:
+            if exc.errno not in _NOT_BESIDE:
+                raise
+            self._check(instead_of)
+            _write_into(target, text)
 
     def _replace(self, target: Path, text: str, instead_of: str) -> None:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)

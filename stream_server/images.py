@@ -19,6 +19,7 @@ from detector.detections import BGRImage
 from stream_server.errors import ImageError, ImageTooLarge
 from stream_server.frames import Picture
 from stream_server.headers import Header, read_header
+from stream_server.jpeg import EOI, lacks_only_its_end
 from stream_server.orientation import turn, turned_wh
 
 _STRIP_PIXELS = 1 << 20
@@ -59,7 +60,8 @@ def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> BGRImage:
     transparent is seen on white.
 
     Raises UnsupportedImage (415) for another kind, ImageTooLarge (413) beyond `limits`, before anything is
-    decoded, and ImageError (400) for a picture that is damaged or cut off.
+    decoded, and ImageError (400) for a picture that is damaged or cut off; a JPEG may lack the marker of its
+    end alone.
     """
     return decode_pixels(data, check_image_bytes(data, limits))
 
@@ -67,13 +69,20 @@ def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> BGRImage:
 def decode_pixels(data: bytes, header: Header) -> BGRImage:
     """Return what `decode_image` does of a picture that has been checked. Raises ImageError."""
     how = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
-    except cv2.error as exc:
-        raise ImageError(f"cannot be decoded: {exc.err}") from exc
+    image = _decoded(data, how)
+    if image is None and header.media_type == "image/jpeg" and lacks_only_its_end(data):
+        image = _decoded(data + EOI, how)
     if image is None or image.shape[1::-1] != header.size_wh:
         raise ImageError("cannot be decoded: it is damaged or cut off")
     return turn(_as_bgr(image), header.orientation)
+
+
+def _decoded(data: bytes, how: int) -> NDArray[Any] | None:
+    """Return the pixels as OpenCV has them, None where it has none."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error as exc:
+        raise ImageError(f"cannot be decoded: {exc.err}") from exc
 
 
 def picture_of_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:

@@ -166,6 +166,21 @@ def _decoded(jpeg: bytes, flags: int, shape: tuple[int, ...]) -> NDArray[np.uint
     return image.astype(np.uint8, copy=False)
 
 
+def lacks_only_its_end(jpeg: bytes) -> bool:
+    """Return whether all pixels of a JPEG are there, if not the marker of its end.
+
+    FFmpeg tells where a scan ends too soon, within some of its last blocks; OpenCV takes either for the same.
+    """
+    import av  # noqa: PLC0415 - FFmpeg, when needed
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        return bool(decoder.decode(av.Packet(jpeg)))
+    except av.FFmpegError:
+        return False
+
+
 def picture_of(jpeg: bytes) -> Picture:
     """Return the picture of a camera that sends JPEGs: pixels are made when wanted.
 

@@ -179,13 +179,49 @@ def test_other_kinds_are_unsupported(data: bytes) -> None:
         b"BM" + bytes(10),
         jpeg(100, 100),
         *(encoded(extension)[:-10] for extension in (".jpg", ".png", ".webp", ".bmp")),
-        encoded(".jpg")[:-2],
     ],
 )
 def test_damaged_pictures_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError) as caught:
         decode_image(data)
     assert type(caught.value) is ImageError
+
+
+def noise(width: int, height: int, *options: int) -> bytes:
+    """Return a JPEG in which each block has bytes of its own."""
+    image = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
+    return cv2.imencode(".jpg", image, options)[1].tobytes()
+
+
+JPEGS = {
+    "60x40": encoded(".jpg"),
+    "grey": encoded(".jpg", corners()[..., 0]),
+    "cmyk": (PICTURES / "cmyk.jpg").read_bytes(),
+    "turned": (PICTURES / "turned.jpg").read_bytes(),
+    "large": noise(640, 480),
+    "odd": noise(639, 477, cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    "progressive": noise(320, 240, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "restarts": noise(320, 240, cv2.IMWRITE_JPEG_RST_INTERVAL, 3),
+}
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("tail", [b"", b"\0" * 10, b"\r\n"])
+def test_jpeg_without_its_end_marker_is_the_same_picture(name: str, tail: bytes) -> None:
+    data = JPEGS[name]
+    assert data.endswith(b"\xff\xd9")
+    wanted = decode_image(data)
+    np.testing.assert_array_equal(decode_image(data[:-2] + tail), wanted)
+    np.testing.assert_array_equal(decode_image(data + tail), wanted)
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_jpeg_that_ends_within_its_pixels_is_refused(name: str, part: float) -> None:
+    data = JPEGS[name]
+    pixels_at = data.rindex(b"\xff\xda") if name == "progressive" else data.index(b"\xff\xda")
+    with pytest.raises(ImageError, match="cut off"):
+        decode_image(data[: pixels_at + round(part * (len(data) - pixels_at))])
 
 
 def test_more_bytes_than_allowed_are_refused_before_anything_is_read() -> None:

@@ -19,6 +19,7 @@ from wsproto.events import (
     Event,
     Ping,
     RejectConnection,
+    RejectData,
     Request,
     TextMessage,
 )
@@ -89,6 +90,15 @@ class Client:
             assert isinstance(event, AcceptConnection)
             assert not event.extensions
             self.status = 101
+
+    def refusal(self) -> Any:
+        """Return the JSON with which the handshake was refused."""
+        body = b""
+        while isinstance(event := self._next(), RejectData):
+            body += event.data
+            if event.body_finished:
+                break
+        return json.loads(body)
 
     def say(self, **message: object) -> None:
         self.send(TextMessage(json.dumps(message)))

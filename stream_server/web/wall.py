@@ -52,7 +52,7 @@ MAX_CAMERAS = 64
 class CameraWish(StreamQuery):
     """One camera a client wants to see, and how."""
 
-    id: int = Field(ge=0, lt=2**32, description="The client's number for it; any, each once.")
+    id: int = Field(ge=0, le=2**32 - 1, description="The client's number for it; any, each once.")
     camera: str
 
 

@@ -501,12 +501,13 @@ def test_local_clients_are_not_trusted_unless_told_so() -> None:
 def test_pages_at_both_addresses_may_open_websockets() -> None:
     camera = "cameras.cam1={source: 'demo:', width: 320, height: 180}"
     public = "server.public_url=https://home.example/cams"
-    with Server("--set", camera, "--set", public, *NO_DETECTOR) as server:
+    with Server("--set", camera, "--set", public, "--set", "auth.open=true", *NO_DETECTOR) as server:
         for path in ("/api/v1/wall", "/cams/api/v1/wall"):
             for origin, status in (
                 ("https://home.example", 101),
                 (server.url, 101),
                 ("http://evil.example", 403),
+                ("http://[", 403),
             ):
                 with Client.connect(server.port, {"Origin": origin}, path=path) as client:
                     assert client.status == status, origin

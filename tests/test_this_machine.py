@@ -16,11 +16,12 @@ from tests.server import NO_DETECTOR, Server
 CAMERAS = "/api/v1/cameras"
 PROXIES = ["nginx", "haproxy", "caddy", "apache2"]
 STRANGER = "203.0.113.9"
+EMBEDDING = "http://home.example"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(tmp_path_factory.mktemp("untrusting"))
+    yield from _running(tmp_path_factory.mktemp("untrusting"), "--set", f"server.embed_origins=[{EMBEDDING}]")
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +77,43 @@ def test_client_of_an_old_kind_gets_in(server: Server) -> None:
         "Via", "X-Real-IP", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Server",
         "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Ray", "X-Cluster-Client-Ip",
         "X-Original-URI", "X-Envoy-External-Address", "Tailscale-User-Login", "X-Amzn-Trace-Id",
+        "X-NginX-Proxy", "X-SSL", "X-HTTPS", "X-Host", "X-Remote-Addr", "X-Varnish", "Remote-User",
+        "Fly-Region",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("value", [STRANGER, "127.0.0.1"])
 def test_who_shows_a_proxys_header_does_not(server: Server, header: str, value: str) -> None:
     assert _ask(server.port, {header: value}) == [403, 403]
+
+
+@pytest.mark.parametrize("key", ["Origin", "Referer"])
+@pytest.mark.parametrize("address", ["https://cams.example", "http://192.168.1.20:8080/settings", "http://["])
+@pytest.mark.parametrize("site", [{}, {"Sec-Fetch-Site": "same-origin"}])
+def test_page_that_came_from_elsewhere_does_not(
+    server: Server, key: str, address: str, site: dict[str, str]
+) -> None:
+    """A proxy put our name in place of the one that its client's browser asked for."""
+    assert _ask(server.port, {key: address, **site}) == [403, 403]
+
+
+@pytest.mark.parametrize("key", ["Origin", "Referer"])
+def test_page_that_came_from_this_machine_does(server: Server, key: str) -> None:
+    headers = {key: server.url, "Sec-Fetch-Site": "same-origin"}
+    assert _ask(server.port, headers) in ([200, 201], [200, 200])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Referer": "http://blog.example/", "Sec-Fetch-Site": "cross-site"},
+        {"Referer": "http://blog.example/", "Origin": "http://blog.example", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": EMBEDDING},
+    ],
+)
+def test_page_of_another_site_may_show_pictures_and_change_nothing(
+    server: Server, headers: dict[str, str]
+) -> None:
+    assert _ask(server.port, headers) == [200, 403]
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "192.168.1.20:8080", "cams", "cams.lan", "127.0.0.1.lan"])

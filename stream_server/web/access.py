@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
 from math import ceil
-from urllib.parse import urlsplit
 
 from flask import abort, g, redirect, request, url_for
 from werkzeug.datastructures import WWWAuthenticate
@@ -26,7 +25,7 @@ from stream_server.web.credentials import (
 )
 from stream_server.web.current import engine
 from stream_server.web.links import WrongLink
-from stream_server.web.proxy import is_from_this_machine, own_hosts
+from stream_server.web.proxy import is_from_this_machine, is_own_origin
 
 
 class Need(Enum):
@@ -181,7 +180,7 @@ def _is_from_another_site() -> bool:
         return False
     origin = request.headers.get("Origin")
     if origin is not None:
-        return urlsplit(origin).netloc not in own_hosts()
+        return not is_own_origin(origin)
     return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 

@@ -20,6 +20,7 @@ from werkzeug.routing import Map
 from stream_server.accounts.accounts import is_loopback
 from stream_server.addresses import DEFAULT_PORTS, PREFIX_PATTERN
 from stream_server.config import ServerConfig
+from stream_server.web.current import engine
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,7 +36,9 @@ _UNDERSTOOD = {
 """What may stand in a header; below a prefix //elsewhere.example, pages would load scripts from there."""
 _TRACES = re.compile(
     "HTTP_(X_FORWARDED.*|FORWARDED.*|VIA|X_PROXY.*|(X_)?REAL_IP|.*CLIENT_IP|.*CONNECTING_IP|X_ORIGINAL_.*"
-    "|X_ENVOY_.*|X_ARR_.*|X_AMZN_.*|X_SCHEME|X_URL_SCHEME|CF_.*|CDN_LOOP|TAILSCALE_.*|FRONT_END_HTTPS)"
+    "|X_ENVOY_.*|X_ARR_.*|X_AMZN_.*|X_SCHEME|X_URL_SCHEME|CF_.*|CDN_LOOP|TAILSCALE_.*|FRONT_END_HTTPS"
+    "|X_NGINX_.*|X_SSL.*|X_HTTPS|X_HOST|X_REMOTE_.*|X_VARNISH|X_AZURE_.*|X_VERCEL_.*|FASTLY_.*|FLY_.*"
+    "|(X_)?REMOTE_USER|X_AUTH_REQUEST_.*|X_REWRITE_URL|SURROGATE_CAPABILITY)"
 )
 """Headers that proxies add and no client of its own."""
 _ADDRESS_TRACES = re.compile("HTTP_(FORWARDED|(X_)?REAL_IP|.*CLIENT_IP|.*CONNECTING_IP)")
@@ -99,13 +102,15 @@ def is_from_this_machine() -> bool:
     """Return whether the client of the current request is on this machine, as far as can be told.
 
     Loopback is where local proxies are too. Those add headers, or pass on the name that their client asked
-    for. nginx does neither by default: it asks by HTTP/1.0 and closes, as hardly a client of today does.
+    for. nginx did neither by default: it asked by HTTP/1.0 and closed, as hardly a client of today does.
+    Those that put our name for it (nginx since 1.29.7, some tunnels) show by their clients' browsers alone.
     """
     return (
         is_loopback(request.remote_addr or "")
         and _is_loopback_name(sent_host())
         and not any(map(_tells_of_a_proxy, request.environ))
         and not _asks_as_nginx_does(request.environ)
+        and not any(map(_names_another_address, ("HTTP_ORIGIN", "HTTP_REFERER")))
     )
 
 
@@ -120,6 +125,24 @@ def _asks_as_nginx_does(environ: WSGIEnvironment) -> bool:
     """Return whether this is the default of ngx_http_proxy_module before version 1.29.7."""
     closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
     return closes and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and not environ.get(_NAMES_CLIENT)
+
+
+def _names_another_address(key: str) -> bool:
+    """Return whether a page of ours says that it was loaded from elsewhere than this machine.
+
+    Pages of other sites may show our pictures: browsers tell those that they load from loopback addresses
+    (Sec-Fetch-Site; Fetch Metadata), some not with WebSockets. Where nothing is told, the address is none.
+    """
+    embedding = engine().config.server.embed_origins
+    if "*" in embedding or request.headers.get("Origin") in embedding:
+        return False
+    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        return False
+    try:
+        host = urlsplit(request.environ.get(key, "")).hostname
+    except ValueError:
+        return True
+    return host is not None and not _is_loopback_name(host)
 
 
 def _is_loopback_name(host: str) -> bool:
@@ -137,6 +160,14 @@ def sent_host() -> str:
 def own_hosts() -> frozenset[str]:
     """Return by which names, with ports, this server goes: the one asked for, and the public one."""
     return frozenset((sent_host(), request.host))
+
+
+def is_own_origin(origin: str) -> bool:
+    """Return whether an Origin header is that of a page of this server."""
+    try:
+        return urlsplit(origin).netloc in own_hosts()
+    except ValueError:  # as of http://[
+        return False
 
 
 def _public_environ(url: str) -> dict[str, str]:

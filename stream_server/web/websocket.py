@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from urllib.parse import urlsplit
 
 from flask import Response, abort, request
 from wsproto import ConnectionType, WSConnection
@@ -33,7 +32,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from stream_server.accounts.grants import Lease
 from stream_server.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
 from stream_server.web.current import engine, lease
-from stream_server.web.proxy import own_hosts
+from stream_server.web.proxy import is_own_origin
 from stream_server.web.takeover import Finished, one_of_the_budget, take_socket
 
 log = logging.getLogger(__name__)
@@ -286,7 +285,7 @@ def serve(
 def check_origin(*, only_own_pages: bool = False) -> None:
     """Answer 403 to a page of another origin: browsers let any page open a WebSocket to any server."""
     origin = request.headers.get("Origin")
-    if origin is None or urlsplit(origin).netloc in own_hosts():
+    if origin is None or is_own_origin(origin):
         return
     if only_own_pages:
         abort(403, f"pages of {origin} may not do this; server.public_url names the address of these pages")

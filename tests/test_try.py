@@ -270,6 +270,7 @@ def test_lines_that_are_shown_ask_the_same(page: Page, server: Server, tmp_path:
 
 
 def test_keyboard_chooses_pictures(page: Page, server: Server) -> None:
+    page.on("filechooser", lambda _: None)  # from now on it opens nothing of the system's
     page.goto(f"{server.url}/try")
     choose = page.get_by_label("Choose files")
     page.get_by_role("link", name="API").focus()

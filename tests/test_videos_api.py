@@ -285,7 +285,7 @@ def test_video_that_cannot_be_annotated_says_why(
     assert info["state"] == "failed"
     assert reason in info["reason"]
     assert str(root) not in info["reason"]
-    assert videos.files(info["id"]) == []
+    assert wait_until(lambda: videos.files(info["id"]) == [])
     assert videos.ask("GET", f"/{info['id']}/result").status == 409
 
 

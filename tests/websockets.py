@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -135,7 +136,8 @@ class Client:
         """Return code and reason with which the server ends the talk, whatever comes before."""
         while not isinstance(event := self._next(), CloseConnection):
             pass
-        self.sock.sendall(self.protocol.send(event.response()))
+        with suppress(OSError):  # it does not wait for the answer
+            self.sock.sendall(self.protocol.send(event.response()))
         return event.code, event.reason or ""
 
     def is_quiet(self, for_s: float) -> bool:
@@ -168,7 +170,8 @@ class Client:
         for event in self.protocol.events():
             if isinstance(event, Ping):
                 if self.answers_pings:
-                    self.send(event.response())
+                    with suppress(OSError):  # the server is gone; what it said before is still to be read
+                        self.send(event.response())
             elif isinstance(event, (TextMessage, BytesMessage)):
                 begun = self._message
                 self._message = replace(event, data=begun.data + event.data) if begun else event

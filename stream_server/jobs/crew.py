@@ -6,7 +6,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from detector.errors import ModelError
@@ -17,6 +18,7 @@ from stream_server.jobs.job import Job, VideoSummary
 from stream_server.jobs.models import JobModels
 from stream_server.jobs.running import Running
 from stream_server.jobs.stores import StoreAtNeed
+from stream_server.jobs.trouble import Trouble
 from stream_server.video.pace import Pace
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Crew:
         self._running: dict[str, Running] = {}
         self._is_closed = False
         self._has_doubts = True  # about what the database says is running
-        self._trouble = ""
+        self._trouble = Trouble(log, "videos wait")
         self._threads = [
             threading.Thread(target=self._run, name=f"videos-{number}", daemon=True)
             for number in range(1, config.max_running + 1)
@@ -90,41 +92,42 @@ class Crew:
             self._changed.notify()
 
     def queue(self, id: str) -> None:
-        """Let a job wait for its turn."""
+        """Let a job whose upload is whole wait for its turn, as soon as the database can note it."""
         with self._changed:
-            if id not in self._running:
+            if id in self._running:
+                return
+            try:
                 self._stores.open().queue(id)
-                self._changed.notify()
+            except AccountsError:
+                self._has_doubts = True  # nobody sends it again: tidying finds it
+            self._changed.notify()
 
     def drop(self, id: str) -> None:
-        """Forget a job, and stop work on it."""
+        """Stop work on a job, and forget it."""
         with self._changed:
-            self._stores.open().remove(id)
             running = self._running.get(id)
             if running:
                 running.kill(DELETED)
+            self._stores.open().remove(id)
         if running:
             running.ended.wait(END_WITHIN_S)
 
     def _run(self) -> None:
         while not self._is_closed:
-            try:
+            with self._waiting_out_trouble():
                 if claimed := self._next():
                     self._work(*claimed)
-            except (AccountsError, OSError) as exc:
-                self._wait_out(str(exc))
-            except Exception:
-                log.exception("videos wait: something is wrong with the database, or the disk")
-                self._wait_out("")
 
-    def _wait_out(self, trouble: str) -> None:
-        """Wait a while with what may be wrong for long, and is said once."""
-        with self._changed:
-            if trouble and trouble != self._trouble:
-                log.error("videos wait: %s", trouble)
-            self._trouble = trouble
-            self._has_doubts = True
-            self._changed.wait_for(lambda: self._is_closed, LOOK_AGAIN_S)
+    @contextmanager
+    def _waiting_out_trouble(self) -> Iterator[None]:
+        """Wait a while after what goes wrong, and may go on to."""
+        try:
+            yield
+        except Exception as exc:
+            with self._changed:
+                self._trouble.tell(exc)
+                self._has_doubts = True
+                self._changed.wait_for(lambda: self._is_closed, LOOK_AGAIN_S)
 
     def _next(self) -> tuple[Job, Running] | None:
         """Wait for a job; return it, None when it is to be looked again."""
@@ -135,7 +138,8 @@ class Crew:
             if self._has_doubts and store:
                 self._tidy(store)
                 store.requeue_running(but=self._running.keys())
-                self._has_doubts, self._trouble = False, ""
+                self._has_doubts = False
+                self._trouble.end()
             job = store.claim() if store else None
             if job is None:
                 self._changed.wait(LOOK_AGAIN_S)
@@ -146,14 +150,16 @@ class Crew:
     def _work(self, job: Job, running: Running) -> None:
         log.info("video %s (%s): work begins", job.id, job.name)
         try:
-            end = self._end_of(job, running)
+            end, is_noted = self._end_of(job, running), False
+            while not is_noted:
+                with self._waiting_out_trouble(), self._changed:
+                    if not self._is_closed:  # then it goes on later
+                        end(self._stores.open())
+                    is_noted = True
         finally:
             with self._changed:
                 del self._running[job.id]
-        with self._changed:
-            if not self._is_closed:  # then it goes on later
-                end(self._stores.open())
-        running.ended.set()
+            running.ended.set()
 
     def _end_of(self, job: Job, running: Running) -> Callable[[JobStore], None]:
         """Work on a job; return what is to be noted then."""
@@ -191,7 +197,7 @@ class Crew:
 
     def _broken_off(self, job: Job, running: Running) -> Callable[[JobStore], None]:
         if running.why_killed == DELETED:
-            return lambda store: None
+            return lambda store: store.remove(job.id)  # if that was not possible then
         if running.why_killed:
             return self._failed(job, running.why_killed)
         if job.runs < MAX_RUNS:
@@ -203,8 +209,8 @@ class Crew:
         log.warning("video %s (%s): %s", job.id, job.name, reason)
 
         def note(store: JobStore) -> None:
+            self._folder.remove(job.id)  # first: a database on a full disk needs the room
             store.fail(job.id, reason)
-            self._folder.remove(job.id)
 
         return note
 

@@ -76,13 +76,18 @@ class Folder:
     def results(self, job: Job) -> list[ResultFile]:
         """Return what was made of a video."""
         top = self.out(job).parent
-        files = [path for path in sorted(top.rglob("*")) if path.is_file() and path.suffix not in _HIDDEN]
-        return [ResultFile(path.relative_to(top).as_posix(), path.stat().st_size) for path in files]
+        found = []
+        for path in sorted(top.rglob("*")):
+            with suppress(OSError):  # it is being deleted
+                if path.is_file() and path.suffix not in _HIDDEN:
+                    found.append(ResultFile(path.relative_to(top).as_posix(), path.stat().st_size))
+        return found
 
     def drop_source(self, job: Job) -> None:
-        """Delete what was uploaded: it is not needed any more."""
+        """Delete what was uploaded: it is not needed any more. What stays goes with the job."""
         if job.path is None:
-            self.source(job).unlink(missing_ok=True)
+            with suppress(OSError):
+                self.source(job).unlink()
 
     def remove(self, id: str) -> None:
         """Delete all files of a job."""

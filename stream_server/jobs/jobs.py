@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stream_server.accounts.address import path_of
 from stream_server.config import Config
-from stream_server.errors import LimitError, UploadConflict
+from stream_server.errors import AccountsError, LimitError, StreamServerError, UploadConflict
 from stream_server.jobs import limits
 from stream_server.jobs.crew import Crew
 from stream_server.jobs.folder import Folder
@@ -95,8 +95,7 @@ class Jobs:
 
         Raises OptionError, LimitError, StorageError, DetectorError.
         """
-        found = limits.find_in_root(self.config.media_root, path)
-        size = found.stat().st_size
+        found, size = limits.find_in_root(self.config.media_root, path)
         limits.check_size(self.config, size)
         job = self._add(_new_job(owner, found.name, str(found), options, size, is_whole=True))
         self._crew.look()
@@ -111,8 +110,12 @@ class Jobs:
             to_come = 0 if job.path else job.bytes
             limits.check_room(self.config, self.folder, store.jobs(), to_come)
             limits.check_count(self.config, store.count(job.owner, ("uploading", "queued", "running")))
-            self.folder.make(job)
-            store.add(job)
+            try:
+                self.folder.make(job)
+                store.add(job)
+            except StreamServerError:
+                self.folder.remove(job.id)
+                raise
         return job
 
     def write(self, job: Job, offset: int, pieces: Iterator[bytes]) -> int:
@@ -130,7 +133,14 @@ class Jobs:
 
     def remove(self, id: str) -> None:
         """Stop work on a job and delete all there is of it."""
-        self._crew.drop(id)
+        try:
+            self._crew.drop(id)
+        except AccountsError:
+            self._drop_files(id)  # a database on a full disk needs the room, even to forget
+            self._crew.drop(id)
+        self._drop_files(id)
+
+    def _drop_files(self, id: str) -> None:
         self._uploads.cancel(id)
         self.folder.remove(id)
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 from stream_server.config import VideosConfig
-from stream_server.errors import AccountsError
 from stream_server.jobs.folder import Folder
 from stream_server.jobs.job import ENDED, Job
 from stream_server.jobs.stores import StoreAtNeed
+from stream_server.jobs.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,13 @@ class Keeper:
     def _run(self) -> None:
         lengths = (self._config.keep_s, self._config.keep_uploads_s)
         every_s = min([LOOK_EVERY_S, *filter(None, lengths)])
+        trouble = Trouble(log, "old videos are not deleted")
         while not self._stop.is_set():
             try:
                 self._look()
-            except (AccountsError, OSError) as exc:
-                log.error("old videos are not deleted: %s", exc)
-            except Exception:
-                log.exception("old videos are not deleted: something is wrong with the database, or the disk")
+                trouble.end()
+            except Exception as exc:
+                trouble.tell(exc)
             self._stop.wait(every_s)
 
     def _look(self) -> None:

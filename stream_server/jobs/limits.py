@@ -28,8 +28,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def find_in_root(root: str | None, path: str) -> Path:
-    """Return the real path of a video below the media root.
+def find_in_root(root: str | None, path: str) -> tuple[Path, int]:
+    """Return the real path of a video below the media root, and how many bytes it has.
 
     path: relative to the root, or from the machine's.
 
@@ -40,13 +40,14 @@ def find_in_root(root: str | None, path: str) -> Path:
     top = Path(root).resolve()
     try:
         found = (top / path).resolve(strict=True)
-        is_there = found.is_relative_to(top) and stat.S_ISREG(found.stat().st_mode)
+        status = found.stat()
+        is_there = found.is_relative_to(top) and stat.S_ISREG(status.st_mode)
     except (OSError, ValueError, RuntimeError):
         is_there = False
     if not is_there:
         raise OptionError("path", "there is no such file in videos.media_root")
     check_name(found.name)
-    return found
+    return found, status.st_size
 
 
 def check_size(config: VideosConfig, bytes: int) -> None:

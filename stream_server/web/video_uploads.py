@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flask import Response, abort, request
 from pydantic import Field
 
-from stream_server.errors import OptionError
+from stream_server.errors import AccountsError, OptionError
 from stream_server.jobs.job import Job, VideoOptions
 from stream_server.jobs.jobs import Jobs
 from stream_server.web.arguments import parse_json, query
@@ -84,7 +84,10 @@ def _whole(videos: Jobs, owner: str) -> Job:
         except BaseException:
             videos.remove(job.id)  # nobody knows its address, to go on
             raise
-    return videos.find(job.id) or job
+    try:
+        return videos.find(job.id) or job
+    except AccountsError:
+        return job  # it is whole, and queued once the database can be used
 
 
 def _name_in(asked: VideoQuery) -> str:

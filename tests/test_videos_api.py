@@ -152,7 +152,8 @@ def test_where_there_was_no_video_there_is_no_database(tmp_path: Path) -> None:
         answer = videos.ask("GET")
         assert (answer.status, answer.json) == (200, {"videos": []})
         assert videos.ask("GET", "/0123456789abcdef").status == 404
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name for name in files if not name.endswith(".lock")} == set()
 
 
 # Ways to send one.

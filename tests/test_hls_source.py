@@ -391,6 +391,25 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(segments: dict[str, b
         assert refusal(server.url(), connect_timeout_s=1).reason == "no answer within 1 s"
 
 
+def test_all_steps_of_opening_share_one_time(segments: dict[str, bytes]) -> None:
+    """Each answer comes in time, all together they do not: the address tells nothing, and leads on twice."""
+    master = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlive.m3u8\n"
+    late = threading.Event()
+
+    def slow(content: bytes) -> Callable[[], bytes]:
+        return lambda: (late.wait(0.8), content)[1]
+
+    files = {path: slow(content) for path, content in {**segments, "/camera": master}.items()}
+    with Server(files) as server:
+        config = {"source": server.url("/camera"), "connect_timeout_s": 2, "read_timeout_s": 5}
+        source = open_source(SourceConfig.model_validate(config))
+        with pytest.raises(SourceError, match="no answer within 2 s"):
+            source.open()
+        source.close()
+        late.set()
+        assert len(server.asked) <= 3
+
+
 def test_interrupt_ends_a_wait_for_a_segment(segments: dict[str, bytes]) -> None:
     with (
         Server({**segments, "/live2.ts": lambda: None}) as server,

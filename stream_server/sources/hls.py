@@ -28,6 +28,8 @@ MAX_BYTES_IN_VAIN = 2 * MAX_FILE_BYTES
 """What may be fetched for one picture: ten segments that a live playlist named too early, not a circle."""
 RELOAD_S = 0.5
 """Least seconds from one look at a playlist to the next, whatever it says of itself."""
+MIN_OPEN_S = 0.1
+"""For FFmpeg to see what was fetched, however late it was."""
 
 _OPTIONS = {
     # Nothing is opened but by `_fetch`, which these would go around.
@@ -51,14 +53,15 @@ class HLSSource(LiveSource):
     and shows the credentials to no other host.
     """
 
-    def __init__(self, config: SourceConfig) -> None:
-        """Prepare to open the playlist that `config` names."""
+    def __init__(self, config: SourceConfig, spent_s: float = 0.0) -> None:
+        """Prepare to open the playlist that `config` names. spent_s: of the time to connect, already."""
         super().__init__(config)
         self._client = CameraClient(config.source, credentials_of(config), verify_tls=config.verify_tls)
         self._failure: SourceError | None = None
         self._list_url = ""
         self._kept = b""
         self._listed_at = float("-inf")
+        self._spent_s = spent_s
         self._until = float("inf")  # when FFmpeg gets nothing more, until it is asked for the next packet
         self._in_vain = self._bytes_in_vain = 0  # segments since the last one that held video
         self._timeout_s = config.connect_timeout_s
@@ -100,8 +103,9 @@ class HLSSource(LiveSource):
         return "HLS"
 
     def _connect(self) -> InputContainer:
-        self._client.allow(self._timeout_s)
-        self._until = time.monotonic() + self._timeout_s
+        left_s = max(0.0, self._timeout_s - self._spent_s)
+        self._client.allow(left_s)
+        self._until = time.monotonic() + left_s
         self._list_url = self._find_segments()
         return open_input(
             self._list_url,
@@ -109,7 +113,7 @@ class HLSSource(LiveSource):
             _OPTIONS,
             io_open=self._open_for_ffmpeg,
             # No slices: FFmpeg's HLS takes a wait that was cut short for the end of the stream.
-            timeout=(self._config.connect_timeout_s, self._config.read_timeout_s),
+            timeout=(max(MIN_OPEN_S, self._until - time.monotonic()), self._config.read_timeout_s),
         )
 
     def _find_segments(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,7 +69,7 @@ class HttpSource(Source):
 
     def open(self) -> None:
         """Ask the camera and wait for its first picture."""
-        within = f"within {self._config.connect_timeout_s:g} s"
+        within, began = f"within {self._config.connect_timeout_s:g} s", time.monotonic()
         self._client.allow(self._config.connect_timeout_s)
         try:
             answer = self._client.get()
@@ -76,7 +77,7 @@ class HttpSource(Source):
             raise SourceError(f"the camera does not answer {within}") from None
         try:
             if is_playlist(answer.peek(_MAGIC_BYTES)):
-                self._open_playlist()
+                self._open_playlist(time.monotonic() - began)
                 return
             self._pictures = _read_as(answer, self._client, self._config)
             self._first = self._pictures.read()
@@ -87,12 +88,12 @@ class HttpSource(Source):
             f"{self._pictures.description} over {self._config.source.partition(':')[0].upper()}"
         )
 
-    def _open_playlist(self) -> None:
-        """Read HLS at an address that does not say so."""
+    def _open_playlist(self, spent_s: float) -> None:
+        """Read HLS at an address that does not say so, in what is left of the time to connect."""
         from stream_server.sources.hls import HLSSource  # noqa: PLC0415 - which loads FFmpeg
 
         self._client.close()
-        self._playlist = playlist = HLSSource(self._config)
+        self._playlist = playlist = HLSSource(self._config, spent_s)
         if self._is_interrupted:
             playlist.interrupt()
         playlist.open()

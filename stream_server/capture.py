@@ -132,16 +132,19 @@ class Capture:
         return limit_s is not None and self._clock.now() - self._busy_since > limit_s + GRACE_S
 
     def _run(self) -> None:
-        crashes.note_thread(self._name, self._config)
-        try:
-            while not self.is_abandoned:
-                self._wake.clear()
-                if self._owner.should_open(self):
-                    self._pause(self._use_source())
-                elif self._owner.idle(self):
-                    self._pause(None)
-        except Exception:
-            log.exception("camera %s: the capture thread ended", self._name)
+        with crashes.working_on(self._name, self._config):
+            try:
+                self._run_until_abandoned()
+            except Exception:
+                log.exception("camera %s: the capture thread ended", self._name)
+
+    def _run_until_abandoned(self) -> None:
+        while not self.is_abandoned:
+            self._wake.clear()
+            if self._owner.should_open(self):
+                self._pause(self._use_source())
+            elif self._owner.idle(self):
+                self._pause(None)
 
     def _pause(self, pause_s: float | None) -> None:
         """Wait that long, None for ever; `wake` and `abandon` end it."""

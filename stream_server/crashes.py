@@ -15,6 +15,8 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stream_server.config import SourceConfig
@@ -68,6 +70,13 @@ class CrashBoard:
         with self._lock:
             state = self._read()
             state["threads"][f"{threading.get_ident():x}"] = [camera, _fingerprint(config)]
+            self._write(state)
+
+    def forget_thread(self) -> None:
+        """Forget what the current thread worked on: it ends, and another one may get its number."""
+        with self._lock:
+            state = self._read()
+            state["threads"].pop(f"{threading.get_ident():x}", None)
             self._write(state)
 
     def check(self, camera: str, config: SourceConfig) -> None:
@@ -147,10 +156,17 @@ def use(board: CrashBoard | None) -> None:
     _board = board
 
 
-def note_thread(camera: str, config: SourceConfig) -> None:
-    """Remember that the current thread works on pictures of a camera, if there is a board."""
-    if _board:
-        _board.note_thread(camera, config)
+@contextmanager
+def working_on(camera: str, config: SourceConfig) -> Iterator[None]:
+    """Remember, until the end, that the current thread works on pictures of a camera, if there is a board."""
+    board = _board
+    if board:
+        board.note_thread(camera, config)
+    try:
+        yield
+    finally:
+        if board:
+            board.forget_thread()
 
 
 def check(camera: str, config: SourceConfig) -> None:

@@ -213,13 +213,13 @@ class Pipeline:
         )
 
     def _run(self) -> None:
-        crashes.note_thread(self.name, self.config)
-        try:
-            self._run_until_stopped()
-        finally:
-            self._change_analyst()
-            if self._analyst:
-                self._analyst.close()
+        with crashes.working_on(self.name, self.config):
+            try:
+                self._run_until_stopped()
+            finally:
+                self._change_analyst()
+                if self._analyst:
+                    self._analyst.close()
 
     def _run_until_stopped(self) -> None:
         while not self._stop.is_set():

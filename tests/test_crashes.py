@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_server import crashes
 from stream_server.config import SourceConfig
 from stream_server.crashes import PATIENCE, CrashBoard
 from stream_server.errors import SourceError
@@ -83,3 +84,17 @@ def test_crash_of_a_librarys_thread_is_nobodys(board: CrashBoard, caplog: pytest
     board._attribute(board._read(), "Fatal Python error: Segmentation fault\n\nCurrent thread 0x01 (most")
     assert "unknown" in caplog.text
     board.check("any", SourceConfig(source="demo:"))
+
+
+def test_ended_threads_are_forgotten(board: CrashBoard) -> None:
+    """Another thread may get the number of one that ended, and has nothing to do with its camera."""
+    config = SourceConfig(source="demo:")
+    crashes.use(board)
+    try:
+        with crashes.working_on("front", config):
+            assert [camera for camera, _ in board._read()["threads"].values()] == ["front"]
+        with pytest.raises(SourceError), crashes.working_on("back", config):
+            raise SourceError("broken")
+        assert board._read()["threads"] == {}
+    finally:
+        crashes.use(None)

@@ -1,6 +1,6 @@
 // A camera's section of the configuration, its sources and its changes. Knows nothing of pages.
 
-// Returns the kind of a source as stream_server/source_url.py tells them apart.
+// Returns the kind of a source as stream_server/config/source_url.py tells them apart.
 export function kindOf(source) {
   const text = String(source ?? "");
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1].toLowerCase();

@@ -14,12 +14,12 @@ from detector.detector import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD
 from detector.errors import DetectorBusy, DetectorError
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from stream_server.base.rates import RateMeter
 from stream_server.config import DetectConfig
 from stream_server.encode import encode_jpeg, resize
 from stream_server.errors import ImageError
 from stream_server.frames import Frame
 from stream_server.motion import MotionGate
-from stream_server.rates import RateMeter
 from stream_server.regions import Regions, Thresholds
 from stream_server.telemetry import Counters, Stopwatch
 from stream_server.tiles import Gathering, Tile, cut_out, merge, split

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
-from stream_server import secrets
+from stream_server.base import redaction
+from stream_server.base.clock import Clock, SystemClock
+from stream_server.base.latest import Latest
+from stream_server.base.rates import RateMeter
 from stream_server.capture import Capture
-from stream_server.clock import Clock, SystemClock
 from stream_server.config import CameraConfig, SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError, SourceWaiting
 from stream_server.frames import Frame, Picture
-from stream_server.latest import Latest
-from stream_server.rates import RateMeter
 from stream_server.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -277,7 +277,7 @@ class Camera:
         """The source failed or ended; the next try comes in `retry_s` seconds, None for never."""
         with self._lock:
             if self._is_current(capture):
-                self._change(self._state_after(error), secrets.redact(error.reason), retry_s)
+                self._change(self._state_after(error), redaction.redact(error.reason), retry_s)
 
     def _state_after(self, error: SourceError) -> CameraState:
         if isinstance(error, SourceEnded):

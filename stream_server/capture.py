@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from stream_server import crashes
-from stream_server.backoff import Backoff
-from stream_server.clock import Clock
+from stream_server.base.backoff import Backoff
+from stream_server.base.clock import Clock
 from stream_server.config import SourceConfig
+from stream_server.config.source_url import SourceKind
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
 from stream_server.frames import Picture
-from stream_server.source_url import SourceKind
 from stream_server.sources.base import Source
 
 log = logging.getLogger(__name__)

@@ -17,12 +17,12 @@ import stream_server
 from detector.errors import DetectorError
 from stream_server.accounts.command import token, user
 from stream_server.accounts.link_command import urls
+from stream_server.base.file_names import alternatives
+from stream_server.base.redaction import redact
 from stream_server.check import check_camera, check_detector
 from stream_server.config import Config, DetectorConfig
 from stream_server.errors import ConfigError, ImageError, StreamServerError, reason_of
 from stream_server.models.command import models
-from stream_server.names import alternatives
-from stream_server.secrets import redact
 from stream_server.settings.origin import Origin, Reading
 from stream_server.video.command import annotate
 
@@ -140,7 +140,8 @@ def run(
 
     Without a camera in the configuration or on the command line: the first webcam, else a demo.
     """
-    from stream_server import logs, serve  # noqa: PLC0415
+    from stream_server import serve  # noqa: PLC0415
+    from stream_server.base import logs  # noqa: PLC0415
 
     extra = tuple(
         f"server.{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None

@@ -11,9 +11,9 @@ import time
 from collections import defaultdict, deque
 from types import TracebackType
 
+from stream_server.base.rates import Throttle
 from stream_server.frames import EncodedFrame
 from stream_server.multipart import Framing
-from stream_server.rates import Throttle
 from stream_server.streams import Stream, Viewer
 
 log = logging.getLogger(__name__)

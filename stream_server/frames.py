@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.detections import BGRImage
-from stream_server.clock import wall_clock
+from stream_server.base.clock import wall_clock
 from stream_server.multipart import CANONICAL, Framing
 
 GreyImage = NDArray[np.uint8]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from detector.errors import ModelError
 from detector.labels import find_class_ids
+from stream_server.config.validation import shorten
 from stream_server.errors import OptionError
-from stream_server.explanations import shorten
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from detector.detections import Detections
-from stream_server.clock import wall_clock
+from stream_server.base.clock import wall_clock
 from stream_server.tracking import Followed
 
 

@@ -13,8 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from stream_server.accounts.address import path_of
 from stream_server.config import Config
+from stream_server.database.address import path_of
 from stream_server.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from stream_server.analysis import Analysis
+from stream_server.base.clock import wall_clock
 from stream_server.camera import CameraState
-from stream_server.clock import wall_clock
 from stream_server.objects import Detection, Track, detection_list, track_list
 from stream_server.pipeline import Pipeline
 

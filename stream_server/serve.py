@@ -23,14 +23,14 @@ from gunicorn.glogging import Logger
 from stream_server import crashes
 from stream_server.accounts.accounts import Accounts, is_loopback
 from stream_server.accounts.marker import Marker, marker_for
+from stream_server.base.descriptors import LEAST_CONNECTIONS, Share, share_out
+from stream_server.base.logs import RepeatFilter
+from stream_server.base.malloc_arenas import share_arenas
 from stream_server.camera import Camera
 from stream_server.config import Config
 from stream_server.crashes import CrashBoard
-from stream_server.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
-from stream_server.logs import RepeatFilter
-from stream_server.memory import share_arenas
 from stream_server.ownership import own_folders
 from stream_server.reception import PatientWorker, limit_waits
 from stream_server.settings.live import LiveSettings
@@ -274,7 +274,7 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
     """Sends gunicorn's messages the way of all others."""
 
     def setup(self, cfg: GunicornConfig) -> None:
-        """Leave handlers and format to `stream_server.logs`."""
+        """Leave handlers and format to `stream_server.base.logs`."""
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
         self.error_log.setLevel(self.loglevel)
         self.error_log.propagate = True

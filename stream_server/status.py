@@ -18,11 +18,11 @@ from detector.errors import ModelError
 from detector.places import WorkerState
 from detector.pool import PoolStatus
 from stream_server.accounts.grants import Access, Grant
-from stream_server.clock import wall_clock
+from stream_server.base.clock import wall_clock
+from stream_server.base.logs import TAIL
 from stream_server.engine import Engine
 from stream_server.latency import Counts, Latencies, percentile_s, total
 from stream_server.load import Load, LoadMeter
-from stream_server.logs import TAIL
 from stream_server.pipeline import Pipeline
 from stream_server.readiness import detector_fault, has_cameras
 from stream_server.schemas import CameraInfo

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from stream_server.accounts.grants import Lease
+from stream_server.base.latest import Latest
+from stream_server.base.rates import RateMeter, Throttle
 from stream_server.config import Overlay
 from stream_server.errors import LimitError
 from stream_server.frames import EncodedFrame, Frame
-from stream_server.latest import Latest
 from stream_server.multipart import CANONICAL, Framing
-from stream_server.rates import RateMeter, Throttle
 
 WIDTHS = (160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840, 7680)
 QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)

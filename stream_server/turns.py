@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from detector.client import PoolClient
+from stream_server.base.rates import Throttle
 from stream_server.config import DetectConfig
 from stream_server.frames import Frame
-from stream_server.rates import Throttle
 from stream_server.telemetry import Counters, Stopwatch
 
 

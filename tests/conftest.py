@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from detector.machine import usable_cores
-from stream_server import secrets
+from stream_server.base import redaction
 from tests.browser import browser, page
 from tests.leaks import children
 
@@ -39,7 +39,7 @@ def leaves_nothing_behind() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def forgets_secrets() -> Iterator[None]:
     """Forget after a test which secrets it told: in another the same word is none."""
-    registry = secrets._registry
+    registry = redaction._registry
     held, passing = registry._held.copy(), registry._passing.copy()
     yield
     registry._held, registry._passing, registry._pattern = held, passing, None

@@ -24,7 +24,6 @@ from click.testing import CliRunner, Result
 import stream_server.jobs.tables  # noqa: F401 - in the same database
 from stream_server.accounts import passwords
 from stream_server.accounts.accounts import Accounts, TooManyTries, is_loopback
-from stream_server.accounts.database import open_database
 from stream_server.accounts.grants import OPEN, Grant
 from stream_server.accounts.snapshot import EMPTY
 from stream_server.accounts.store import Store
@@ -32,6 +31,7 @@ from stream_server.accounts.tables import Base
 from stream_server.accounts.tries import MAX_KEYS, Tries
 from stream_server.cli import command
 from stream_server.config import Config
+from stream_server.database.connection import open_database
 from stream_server.errors import AccountsError, ConfigError
 from tests.leaks import wait_until
 from tests.patience import cheaply
@@ -672,7 +672,7 @@ def test_password_of_the_database_is_shown_nowhere(tmp_path: Path) -> None:
 def test_database_is_made_once_whoever_is_first(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/accounts.db"
     make = (
-        f"from stream_server.accounts.database import open_database; open_database({address!r}, create=True)"
+        f"from stream_server.database import connection; connection.open_database({address!r}, create=True)"
     )
     others = [subprocess.Popen([sys.executable, "-c", make]) for _ in range(2)]
     with ThreadPoolExecutor(4) as threads:

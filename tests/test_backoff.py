@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from stream_server.backoff import Backoff
+from stream_server.base.backoff import Backoff
 
 
 @pytest.mark.parametrize(

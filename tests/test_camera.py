@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 import pytest
 
+from stream_server.base.clock import Clock
+from stream_server.base.redaction import RedactingFormatter
 from stream_server.camera import Camera, CameraState
 from stream_server.capture import Capture
-from stream_server.clock import Clock
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.engine import Engine
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.frames import EncodedFrame, Frame, Picture
-from stream_server.secrets import RedactingFormatter
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.webcam import WebcamSource

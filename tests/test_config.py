@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from stream_server.base.logs import RedactingFormatter
 from stream_server.config import (
     ApiConfig,
     AuthConfig,
@@ -23,7 +24,6 @@ from stream_server.config import (
     VideosConfig,
 )
 from stream_server.errors import ConfigError
-from stream_server.logs import RedactingFormatter
 from tests.server import CHECKOUT
 
 SECRET = "Tr0ub4dor&3"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_server.config.source_url import parse_source
 from stream_server.discovery import MAKERS, Search, lasting_path
 from stream_server.discovery import search as search_module
 from stream_server.discovery import soap as soap_module
@@ -20,7 +21,6 @@ from stream_server.discovery.onvif import Login, own_address
 from stream_server.discovery.soap import NotSoap, envelope, parse
 from stream_server.discovery.wsdiscovery import find_interfaces, is_at, probe, read_answer
 from stream_server.errors import AuthenticationFailed, LimitError, OptionError, SourceError
-from stream_server.source_url import parse_source
 from stream_server.sources.webcams import WebcamInfo
 from tests.cameras.onvif import OnvifCamera
 from tests.patience import cheaply

@@ -13,19 +13,19 @@ from werkzeug.exceptions import HTTPException
 
 from detector.errors import DetectorError
 from detector.labels.files import _parse as parse_labels
-from stream_server import secrets
 from stream_server.advice import advice_for
 from stream_server.arrival import Arrival
+from stream_server.base import redaction
 from stream_server.config import CameraConfig, Config
-from stream_server.config_text import compose, parse_yaml
+from stream_server.config.source_url import parse_source
+from stream_server.config.text import compose, parse_yaml
+from stream_server.config.validation import explain_errors, shorten
 from stream_server.discovery.soap import NotSoap
 from stream_server.discovery.soap import parse as parse_soap
 from stream_server.errors import StreamServerError
-from stream_server.explanations import explain_errors, shorten
 from stream_server.headers import read_header
 from stream_server.jpeg import SOI
 from stream_server.lettering import drawable
-from stream_server.source_url import parse_source
 from stream_server.sources.http_auth import parse_challenges
 from stream_server.sources.mjpeg import MjpegParser
 from stream_server.sources.playlist import best_variant, with_whole_addresses
@@ -80,10 +80,10 @@ def _arrive(head: bytes, text: str) -> object:
 TAKERS: dict[str, tuple[Callable[[str], object], int]] = {
     "heads of requests": (partial(_arrive, b"GET / HTTP/1.1\r\nX: "), LARGE),
     "bodies of requests": (partial(_arrive, b"PUT / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n"), LARGE),
-    "log lines": (secrets.redact, HUGE),
-    "addresses that are shown": (secrets.public_address, LARGE),
-    "addresses that are masked": (secrets.mask_address, LARGE),
-    "addresses that are unmasked": (lambda text: secrets.unmask_address(text, "rtsp://a:b@c/"), LARGE),
+    "log lines": (redaction.redact, HUGE),
+    "addresses that are shown": (redaction.public_address, LARGE),
+    "addresses that are masked": (redaction.mask_address, LARGE),
+    "addresses that are unmasked": (lambda text: redaction.unmask_address(text, "rtsp://a:b@c/"), LARGE),
     "addresses of cameras": (parse_source, LARGE),
     "values in messages": (shorten, HUGE),
     "a value of a query or form": (lambda text: _detect(max_detections=text), HUGE),

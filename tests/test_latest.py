@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stream_server.latest import Latest
+from stream_server.base.latest import Latest
 
 WITHIN_S = 20.0
 

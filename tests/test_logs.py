@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from stream_server.logs import RepeatFilter
+from stream_server.base.logs import RepeatFilter
 
 
 def test_lines_that_begin_alike_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("stream_server.logs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("stream_server.base.logs.time.monotonic", lambda: now[0])
     fold = RepeatFilter()
     lines = [
         logging.LogRecord("a", logging.WARNING, "", 0, "Invalid request from ip=%s", (n,), None)

@@ -13,7 +13,7 @@ MIB = 1 << 20
 CAMERAS = """
 import threading
 from pathlib import Path
-from stream_server.memory import share_arenas
+from stream_server.base.malloc_arenas import share_arenas
 {call}
 held = [threading.Event() for _ in range(16)]
 

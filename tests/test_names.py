@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stream_server.base.file_names import alternatives, readable, shortened, size_of
 from stream_server.errors import OptionError
 from stream_server.jobs.limits import check_name
-from stream_server.names import alternatives, readable, shortened, size_of
 from stream_server.video import OutputError
 from stream_server.video.inputs import plan
 from stream_server.video.writing import NAME_BYTES, kind_of

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from stream_server.rates import RateMeter, Throttle
+from stream_server.base.rates import RateMeter, Throttle
 
 
 class Clock:

@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from stream_server.cli import command
-from stream_server.source_url import parse_source
+from stream_server.config.source_url import parse_source
 from stream_server.web.streaming import StreamQuery
 from tools.config_reference import README, updated
 

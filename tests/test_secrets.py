@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_server import secrets
-from stream_server.config import SourceConfig
-from stream_server.secrets import (
+from stream_server.base import redaction
+from stream_server.base.redaction import (
     FORGET_AFTER_S,
     MAX_PASSING,
     Holder,
@@ -22,13 +21,14 @@ from stream_server.secrets import (
     register,
     register_address,
 )
+from stream_server.config import SourceConfig
 
 PASSWORDS = ["C0-plain", "C0@:/?#[]", "C0 a+b%20", "C0\"\\'<&>", "C0-ü€😀", "C0\tnew\nline", "C0\udcff"]
 
 
 @pytest.fixture(autouse=True)
 def _forget_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "_registry", secrets._Registry())
+    monkeypatch.setattr(redaction, "_registry", redaction._Registry())
 
 
 def test_text_without_secrets_is_left_alone() -> None:
@@ -172,19 +172,19 @@ class _Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
     made = _Clock()
-    monkeypatch.setattr(secrets, "time", made)
+    monkeypatch.setattr(redaction, "time", made)
     return made
 
 
 def test_secret_that_was_held_for_a_while_is_forgotten_later(clock: _Clock) -> None:
-    with secrets.passing():
+    with redaction.passing():
         register("camera")
         assert redact("the camera is lost") == "the *** is lost"
     clock.now += FORGET_AFTER_S - 1
     assert redact("the camera is lost") == "the *** is lost"
     clock.now += 2
     assert redact("the camera is lost") == "the camera is lost"
-    assert len(secrets._registry) == 0
+    assert len(redaction._registry) == 0
 
 
 def test_secret_that_failed_with_its_holder_is_forgotten_later(clock: _Clock) -> None:
@@ -216,7 +216,7 @@ def test_secret_is_known_until_the_last_who_holds_it_lets_go(clock: _Clock) -> N
 
 def test_secret_that_nobody_collects_is_known_for_good(clock: _Clock) -> None:
     register("swordfish")
-    with secrets.passing():
+    with redaction.passing():
         register("swordfish")
     clock.now += FORGET_AFTER_S + 1
     assert redact("swordfish") == "***"
@@ -225,9 +225,9 @@ def test_secret_that_nobody_collects_is_known_for_good(clock: _Clock) -> None:
 def test_any_number_of_tries_is_known_by_the_last_ones_alone() -> None:
     SourceConfig.model_validate({"source": "rtsp://me:swordfish@host/?pwd=opensesame"})
     for number in range(10_000):
-        with secrets.passing():
+        with redaction.passing():
             SourceConfig.model_validate({"source": f"rtsp://me:guess-{number}@host/"})
-    assert len(secrets._registry) <= MAX_PASSING + 4
+    assert len(redaction._registry) <= MAX_PASSING + 4
     basic = base64.b64encode(b"me:swordfish").decode()
     assert redact(f"swordfish opensesame {basic} guess-9999 guess-0") == "*** *** *** *** guess-0"
 
@@ -238,4 +238,5 @@ def test_no_registered_secret_survives(before: str, secret: str, after: str) -> 
 
     shown = redact(before + secret + after)
 
-    assert secret not in shown.replace(secrets.MASK, "") or secret in before + after or secret in secrets.MASK
+    rest = shown.replace(redaction.MASK, "")
+    assert secret not in rest or secret in before + after or secret in redaction.MASK

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_server.config_text import parse_yaml
+from stream_server.config.text import parse_yaml
 from stream_server.errors import SettingsConflict
 from stream_server.settings.editing import with_camera
 

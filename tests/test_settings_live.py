@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_server import secrets
+from stream_server.base import redaction
 from stream_server.check import check_camera
 from stream_server.config import CameraConfig, SourceConfig
 from stream_server.engine import Engine
@@ -208,25 +208,27 @@ def test_passwords_that_were_replaced_are_forgotten(home: Home, changes: int) ->
         home.settings.put("back", {"source": "rtsp://b/", "enabled": False, "password": f"word-{number}."})
         with suppress(ConfigError):
             home.settings.put("back", {"source": "rtsp://b/", "password": f"wrong-{number}.", "fps": -1})
-    assert len(secrets._registry) <= secrets.MAX_PASSING + 8
+    assert len(redaction._registry) <= redaction.MAX_PASSING + 8
     last = changes - 1
     assert (
-        secrets.redact(f"swordfish word-{last}. wrong-{last}. word-0. wrong-0.")
+        redaction.redact(f"swordfish word-{last}. wrong-{last}. word-0. wrong-0.")
         == "*** *** *** word-0. wrong-0."
     )
 
 
 def test_passwords_that_were_tried_are_forgotten(home: Home) -> None:
     client = create_app(home.engine, home.settings).test_client()
-    for number in range(secrets.MAX_PASSING + 50):
+    for number in range(redaction.MAX_PASSING + 50):
         camera = {"source": "push:", "password": f"word-{number}."}
         assert client.post("/api/v1/settings/test", json=camera).status_code == 422
         client.post(
             "/api/v1/discovery",
             json={"address": "127.0.0.1", "username": "me", "password": f"onvif-{number}."},
         )
-    assert len(secrets._registry) <= secrets.MAX_PASSING + 8
-    assert secrets.redact("swordfish word-0. onvif-0. word-149. onvif-149.") == "*** word-0. onvif-0. *** ***"
+    assert len(redaction._registry) <= redaction.MAX_PASSING + 8
+    assert (
+        redaction.redact("swordfish word-0. onvif-0. word-149. onvif-149.") == "*** word-0. onvif-0. *** ***"
+    )
 
 
 def test_changes_at_once_happen_one_after_the_other(home: Home) -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_server import secrets
+from stream_server.base import redaction
 from stream_server.config import CameraConfig, Config
+from stream_server.config.source_url import SourceKind, SourceURL, parse_source
 from stream_server.errors import ConfigError
-from stream_server.source_url import SourceKind, SourceURL, parse_source
 
 CANARY = "C0pw"
 
@@ -177,7 +177,7 @@ def test_a_camera_keeps_its_credentials_apart_from_its_address() -> None:
     ],
 )
 def test_no_refusal_repeats_a_password(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "_registry", secrets._Registry())  # nothing is known from other tests
+    monkeypatch.setattr(redaction, "_registry", redaction._Registry())  # nothing is known from other tests
     with pytest.raises(ValueError, match=r"\w") as refusal:
         parse_source(text)
     assert CANARY not in str(refusal.value)
@@ -188,13 +188,13 @@ def test_no_refusal_repeats_a_password(text: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_secrets_of_an_address_are_known_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "_registry", secrets._Registry())
+    monkeypatch.setattr(redaction, "_registry", redaction._Registry())
 
     camera = CameraConfig.model_validate({"source": f"http://a:{CANARY}%40@host/?pwd={CANARY}-2&x=1"})
 
     assert camera.source == f"http://host/?pwd={CANARY}-2&x=1"
-    assert secrets.public_address(camera.source) == "http://host/?pwd=***&x=1"
-    assert secrets.redact(f"{CANARY}@ and {CANARY}-2") == "*** and ***"
+    assert redaction.public_address(camera.source) == "http://host/?pwd=***&x=1"
+    assert redaction.redact(f"{CANARY}@ and {CANARY}-2") == "*** and ***"
 
 
 @given(st.text(max_size=60) | st.from_regex(r"(rtsp|http)://[ -~]{0,40}", fullmatch=True))

@@ -22,15 +22,15 @@ import stream_server
 from detector.places import WorkerState, WorkerStatus
 from detector.pool import PoolStatus
 from stream_server import load as load_module
-from stream_server import secrets
 from stream_server.accounts.store import Store
 from stream_server.advice import advice_for
+from stream_server.base import redaction
+from stream_server.base.logs import TAIL, LogTail
 from stream_server.camera import CameraState
 from stream_server.config import CameraConfig, Config
 from stream_server.engine import Engine
 from stream_server.latency import Latencies, percentile_s, total
 from stream_server.load import DiskSpace, Load, LoadMeter, ProcessLoad
-from stream_server.logs import TAIL, LogTail
 from stream_server.settings.live import Shown
 from stream_server.streams import Variant
 from stream_server.telemetry import BUCKETS_S, STAGES, Telemetry
@@ -79,7 +79,7 @@ def test_tail_keeps_the_newest_lines() -> None:
 def test_secret_that_becomes_known_after_it_was_logged_is_masked() -> None:
     tail = LogTail()
     tail.handle(_record("the password is Kellertuer-4711"))
-    secrets.register("Kellertuer-4711")
+    redaction.register("Kellertuer-4711")
     assert [line.text for line in tail.lines()] == ["the password is ***"]
 
 

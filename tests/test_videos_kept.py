@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session as Transaction
 
-from stream_server.accounts.database import open_database
 from stream_server.config import Config
+from stream_server.database.connection import open_database
 from stream_server.jobs.job import VideoOptions
 from stream_server.jobs.jobs import Jobs
 from stream_server.jobs.tables import VideoRow

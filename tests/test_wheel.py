@@ -20,7 +20,7 @@ from tests.server import CHECKOUT, Server, run_command
 pytestmark = pytest.mark.slow
 
 SOURCES = ("detector", "stream_server", "templates", "static")
-FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+FILES = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 def _run(*command: str | Path) -> None:

@@ -27,7 +27,7 @@ from stream_server.config import (
     StreamConfig,
     VideosConfig,
 )
-from stream_server.explanations import value_range
+from stream_server.config.validation import value_range
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- config reference: begin -->", "<!-- config reference: end -->"

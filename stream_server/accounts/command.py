@@ -18,9 +18,9 @@ import click
 from stream_server.accounts.grants import Role
 from stream_server.accounts.marker import marker_for
 from stream_server.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, looks_like_token
+from stream_server.base.redaction import redact
 from stream_server.config import Config, database_of
 from stream_server.errors import AccountsError, ConfigError, StreamServerError
-from stream_server.secrets import redact
 
 if TYPE_CHECKING:
     from stream_server.accounts.store import Store

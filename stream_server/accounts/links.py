@@ -14,8 +14,8 @@ from pathlib import Path
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from stream_server.accounts.address import path_of
 from stream_server.accounts.grants import Link
+from stream_server.database.address import path_of
 from stream_server.errors import AccountsError
 
 METHODS = frozenset({"GET", "HEAD"})

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from detector.locks import alone_in
-from stream_server.accounts.address import path_of
+from stream_server.database.address import path_of
 from stream_server.errors import AccountsError
 
 NAME = ".stream-server-accounts"

@@ -12,10 +12,10 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from stream_server.accounts import passwords
-from stream_server.accounts.database import open_database, told
 from stream_server.accounts.grants import Grant, Role
 from stream_server.accounts.snapshot import Snapshot
 from stream_server.accounts.tables import Change, Session, Token, User
+from stream_server.database.connection import open_database, told
 from stream_server.errors import AccountsError
 
 Item = TypeVar("Item", User, Token)

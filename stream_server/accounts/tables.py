@@ -1,4 +1,4 @@
-"""The tables of the accounts; a change of them needs a migration in `migrations/versions`.
+"""The tables of the accounts; a change of them needs a migration in `database/migrations/versions`.
 
 Times are seconds since 1970.
 """

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit, urlunsplit
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
+from stream_server.config.source_url import parse_source
 from stream_server.discovery.soap import NS, NotSoap, envelope, parse, texts, username_token
 from stream_server.discovery.wsdiscovery import Device, is_at
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.source_url import parse_source
 from stream_server.sources.body import Body, BodyTooLong
 from stream_server.sources.http_auth import Credentials, parse_challenges
 from stream_server.sources.wire import Wire, WireConnection

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Final
 
+from stream_server.config.source_url import parse_source
 from stream_server.discovery.makers import maker_of
 from stream_server.discovery.onvif import Login, stream_addresses
 from stream_server.discovery.wsdiscovery import Device, find_interfaces, probe
 from stream_server.errors import AuthenticationFailed, LimitError, OptionError, SourceError
-from stream_server.source_url import parse_source
 from stream_server.sources.webcams import WebcamInfo, find_webcams
 
 ASK_WITHIN_S: Final = 5.0

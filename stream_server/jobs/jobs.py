@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stream_server.accounts.address import path_of
 from stream_server.config import Config
+from stream_server.database.address import path_of
 from stream_server.errors import AccountsError, LimitError, StreamServerError, UploadConflict
 from stream_server.jobs import limits
 from stream_server.jobs.crew import Crew

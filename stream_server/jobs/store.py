@@ -9,7 +9,7 @@ from dataclasses import asdict
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session as Transaction
 
-from stream_server.accounts.database import open_database, told
+from stream_server.database.connection import open_database, told
 from stream_server.errors import AccountsError
 from stream_server.jobs.job import Job, State, VideoOptions, VideoSummary
 from stream_server.jobs.tables import VideoRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from stream_server.accounts.address import is_absent
+from stream_server.database.address import is_absent
 
 if TYPE_CHECKING:
     from stream_server.jobs.store import JobStore

@@ -1,4 +1,4 @@
-"""The table of the videos; a change of it needs a migration in `accounts/migrations/versions`.
+"""The table of the videos; a change of it needs a migration in `database/migrations/versions`.
 
 Times are seconds since 1970.
 """

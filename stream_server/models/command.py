@@ -12,8 +12,8 @@ from typing import Any, ParamSpec
 import click
 
 from detector.errors import DetectorError, DownloadError
+from stream_server.base.redaction import redact, register_address
 from stream_server.errors import StreamServerError
-from stream_server.secrets import redact, register_address
 
 P = ParamSpec("P")
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from detector.locks import alone_in
-from stream_server.config_text import read_text
+from stream_server.config.text import read_text
 from stream_server.errors import SettingsConflict
 
 _NOT_BESIDE = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS})

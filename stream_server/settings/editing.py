@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stream_server.config_text import parse_yaml
+from stream_server.config.text import parse_yaml
 from stream_server.errors import ConfigError, SettingsConflict
 
 Section = Mapping[str, Any]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.errors import ModelError
+from stream_server.base.redaction import redact
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
-from stream_server.secrets import redact
 from stream_server.settings.config_file import ConfigFile
 from stream_server.settings.differences import describe_cameras, keys_for_restart
 from stream_server.settings.editing import with_camera

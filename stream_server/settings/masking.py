@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from stream_server.base.redaction import MASK, mask_address, unmask_address
+from stream_server.config.source_url import parse_source
 from stream_server.errors import ConfigError
-from stream_server.secrets import MASK, mask_address, unmask_address
-from stream_server.source_url import parse_source
 
 Section = Mapping[str, Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from stream_server.base.redaction import Holder
 from stream_server.config import CameraConfig, Config, database_of
-from stream_server.config_text import compose, parse_yaml, read_text
-from stream_server.secrets import Holder
+from stream_server.config.text import compose, parse_yaml, read_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from stream_server.config import SourceConfig
-from stream_server.source_url import SourceKind
+from stream_server.config.source_url import SourceKind
 from stream_server.sources.base import Source
 
 __all__ = ["Source", "open_source"]

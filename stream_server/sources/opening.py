@@ -10,8 +10,8 @@ from typing import IO, Any
 import av
 from av.container import InputContainer
 
+from stream_server.base.file_names import readable
 from stream_server.errors import SourceError
-from stream_server.names import readable
 from stream_server.sources.avdecoder import CODEC_WHITELIST
 
 _AS_WINDOWS_1252 = "stream-server-windows-1252"

@@ -15,8 +15,8 @@ import click
 
 from detector.errors import DetectorError, ModelError
 from detector.pool import DetectorPool
+from stream_server.base.redaction import redact
 from stream_server.errors import OptionError, SourceError, reason_of
-from stream_server.secrets import redact
 from stream_server.video import journal
 from stream_server.video.annotating import START_TIMEOUT_S, annotate, make_pool
 from stream_server.video.inputs import Task, plan

@@ -12,8 +12,8 @@ import click
 from detector.catalog import DEFAULT_MODEL
 from detector.detector import SCORE_THRESHOLD
 from detector.errors import DetectorError
+from stream_server.base.redaction import redact
 from stream_server.errors import StreamServerError
-from stream_server.secrets import redact
 
 T = TypeVar("T")
 

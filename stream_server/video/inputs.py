@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_server.base.file_names import alternatives, shortened
 from stream_server.errors import SourceError, reason_of
-from stream_server.names import alternatives, shortened
 from stream_server.video.film import SUFFIXES
 from stream_server.video.opening import is_camera
 from stream_server.video.slides import pictures_in

@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stream_server.base.file_names import readable
 from stream_server.jobs.share import Share
-from stream_server.names import readable
 from stream_server.video.pace import Pace, Pacer
 from stream_server.video.summary import Progress
 from stream_server.video.terminal import caught, open_terminal

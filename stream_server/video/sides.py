@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from detector.detections import BGRImage
-from stream_server.names import readable
+from stream_server.base.file_names import readable
 from stream_server.video.scene import Scene
 from stream_server.video.writing import OutputError
 

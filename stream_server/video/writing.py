@@ -19,8 +19,8 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from detector.machine import usable_cores
+from stream_server.base.file_names import MAX_BYTES, size_of
 from stream_server.errors import StreamServerError
-from stream_server.names import MAX_BYTES, size_of
 from stream_server.orientation import UPRIGHT, matrix_of
 from stream_server.video.copying import Copies
 from stream_server.video.footage import Copied, CopiedPacket, Look

@@ -9,8 +9,8 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest
 
+from stream_server.config.validation import explain_errors
 from stream_server.errors import OptionError
-from stream_server.explanations import explain_errors
 
 OUR_PARAMETERS = frozenset({"token", "signature"})
 """Of a query, that say who asks, not what."""

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, current_app, request
 from flask.blueprints import BlueprintSetupState
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from stream_server import secrets
+from stream_server.base import redaction
 from stream_server.discovery import MAKERS, Found, OnvifCamera, Search, lasting_path
 from stream_server.discovery.onvif import Login
 from stream_server.sources.webcams import WebcamInfo
@@ -87,8 +87,8 @@ def discover() -> Response:
     if asked.address is None:
         return _answer(_discovered(search.run()))
     password = asked.password.get_secret_value()
-    with secrets.passing():
-        secrets.register(password)
+    with redaction.passing():
+        redaction.register(password)
         camera = search.ask(asked.address, Login(asked.username, password))
     return _answer(Discovered(webcams=[], onvif=[_onvif(camera)], took_ms=0))
 

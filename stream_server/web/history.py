@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from stream_server.clock import wall_clock
+from stream_server.base.clock import wall_clock
 from stream_server.history import KEPT_S, STEP_S, Sample
 from stream_server.pipeline import Pipeline
 from stream_server.web.arguments import read_query

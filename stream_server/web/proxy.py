@@ -18,8 +18,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Map
 
 from stream_server.accounts.accounts import is_loopback
-from stream_server.addresses import DEFAULT_PORTS, PREFIX_PATTERN
 from stream_server.config import ServerConfig
+from stream_server.config.addresses import DEFAULT_PORTS, PREFIX_PATTERN
 from stream_server.web.current import engine
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import Annotated, Any, TypeVar
 from flask import Blueprint, Response, abort, json, request
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
-from stream_server import secrets
+from stream_server.base import redaction
 from stream_server.camera import Camera
 from stream_server.config import SourceConfig, source_of
+from stream_server.config.validation import explain_errors
 from stream_server.errors import ConfigError
-from stream_server.explanations import explain_errors
 from stream_server.settings.masking import unmasked
 from stream_server.settings.probe import Probe
 from stream_server.web.arguments import parse_json
@@ -124,7 +124,7 @@ def test() -> Response:
     section = _body(TestBody).model_dump()
     name = section.pop("name") or ""
     running = engine().pipelines.get(name)
-    with secrets.passing():
+    with redaction.passing():
         config = _source(unmasked(section, settings().stored(name)))
         if running and running.camera.is_online and source_of(running.config) == config:
             return _json(Finding.of(running.camera))

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from stream_server.config import CameraConfig
-from stream_server.explanations import value_range
+from stream_server.config.validation import value_range
 from stream_server.sources.webcams import find_webcams
 from stream_server.web.prose import inline
 

@@ -12,8 +12,8 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import ServiceUnavailable
 
+from stream_server.base.clock import wall_clock
 from stream_server.camera import Camera, CameraState
-from stream_server.clock import wall_clock
 from stream_server.config import CameraConfig, Overlay
 from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.frames import EncodedFrame

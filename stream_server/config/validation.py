@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from stream_server import secrets
+from stream_server.base import redaction
 
 MAX_ERRORS = 20
 MAX_KEY_CHARACTERS = 64
@@ -40,7 +40,7 @@ def explain_errors(exc: ValidationError, root: type[BaseModel]) -> list[str]:
     There are at most `MAX_ERRORS`, and a line that says how many more.
     """
     errors = cast(list[dict[str, Any]], exc.errors(include_url=False))
-    lines = [secrets.redact(_explain(error, root)) for error in errors[:MAX_ERRORS]]
+    lines = [redaction.redact(_explain(error, root)) for error in errors[:MAX_ERRORS]]
     more = len(errors) - len(lines)
     return [*lines, f"and {more} more errors"] if more else lines
 
@@ -118,7 +118,7 @@ def shorten(value: object) -> str:
             return "a number of very many digits"  # to write it down takes the square of their number
         case str():
             _, at, after = value.rpartition("@")
-            value = f"{secrets.MASK}@{after[:MAX_VALUE_CHARACTERS]}" if at else value[:MAX_VALUE_CHARACTERS]
+            value = f"{redaction.MASK}@{after[:MAX_VALUE_CHARACTERS]}" if at else value[:MAX_VALUE_CHARACTERS]
     text = repr(value)
     return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 3] + "..."
 

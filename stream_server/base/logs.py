@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from stream_server.secrets import RedactingFormatter, redact
+from stream_server.base.redaction import RedactingFormatter, redact
 
 ALIKE_CHARACTERS = 20
 REPEATED_EVERY_S = 60.0

@@ -18,7 +18,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from stream_server.accounts.address import is_absent
+from stream_server.database.address import is_absent
 from stream_server.errors import AccountsError, ConfigError
 
 _MIGRATING = threading.Lock()
@@ -89,7 +89,7 @@ def _enforce_foreign_keys(connection: sqlite3.Connection, _: object) -> None:
 
 def _migrate(engine: Engine) -> None:
     config = AlembicConfig()
-    config.set_main_option("script_location", "stream_server.accounts:migrations")
+    config.set_main_option("script_location", "stream_server.database:migrations")
     newest = ScriptDirectory.from_config(config).get_current_head()
     with _MIGRATING, engine.begin() as connection:
         if engine.dialect.name == "sqlite":

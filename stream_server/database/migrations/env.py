@@ -1,4 +1,4 @@
-"""What Alembic runs; the connection comes from `stream_server.accounts.database`."""
+"""What Alembic runs; the connection comes from `stream_server.database.connection`."""
 
 from __future__ import annotations
 

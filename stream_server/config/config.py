@@ -23,13 +23,13 @@ from pydantic import (
 from detector.catalog import find_model, is_known
 from detector.labels.files import BUILT_IN
 from detector.model_file import Channels, HeadName, ModelFile, Resize
-from stream_server import secrets
-from stream_server.addresses import Host, HostOrNetwork, Network, Origin, PublicURL
-from stream_server.config_text import compose, read_yaml
+from stream_server.base import redaction
+from stream_server.config.addresses import Host, HostOrNetwork, Network, Origin, PublicURL
+from stream_server.config.source_url import SourceURL, parse_source
+from stream_server.config.text import compose, read_yaml
+from stream_server.config.validation import explain_errors
 from stream_server.errors import ConfigError
-from stream_server.explanations import explain_errors
 from stream_server.regions import Point, check_polygon
-from stream_server.source_url import SourceURL, parse_source
 
 Overlay = Literal["live", "exact", "none"]
 NeededCameras = Literal["none", "any", "all"]
@@ -79,7 +79,7 @@ def _read_secret(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, str):
-        secrets.register(value)
+        redaction.register(value)
     return value
 
 
@@ -87,7 +87,7 @@ def _read_database(value: object) -> object:
     """Return the address of a database, whose password is to be shown nowhere."""
     address = _read_secret(value)
     if isinstance(address, str):
-        secrets.register_address(address)
+        redaction.register_address(address)
     return address
 
 
@@ -147,7 +147,7 @@ class SourceConfig(_Model):
             except ValueError:
                 return data  # the field's own validator reports it
             if url.kind in ("rtsp", "http", "hls"):
-                secrets.register_address(source)
+                redaction.register_address(source)
                 data["source"] = url.address
             for key, value in (("username", url.username), ("password", url.password)):
                 if value is not None:
@@ -163,7 +163,7 @@ class SourceConfig(_Model):
     @model_validator(mode="after")
     def _register_login(self) -> SourceConfig:
         if self.password:
-            secrets.register_login(self.username or "", self.password.get_secret_value())
+            redaction.register_login(self.username or "", self.password.get_secret_value())
         return self
 
     @property

@@ -1,0 +1,1 @@
+"""What has no domain: time, rates, the latest value, redaction, logs. Imports errors only."""

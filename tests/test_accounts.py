@@ -27,10 +27,10 @@ from stream_server.accounts.accounts import Accounts, TooManyTries, is_loopback
 from stream_server.accounts.grants import OPEN, Grant
 from stream_server.accounts.snapshot import EMPTY
 from stream_server.accounts.store import Store
-from stream_server.accounts.tables import Base
 from stream_server.accounts.tries import MAX_KEYS, Tries
 from stream_server.cli import command
 from stream_server.config import Config
+from stream_server.database.base import Base
 from stream_server.database.connection import open_database
 from stream_server.errors import AccountsError, ConfigError
 from tests.leaks import wait_until

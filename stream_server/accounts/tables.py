@@ -5,17 +5,13 @@ Times are seconds since 1970.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Double, ForeignKey, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from stream_server.database.base import Base
 
 NAME_LENGTH = 64
 HASH_LENGTH = 64
-
-
-class Base(DeclarativeBase):
-    """What all tables share."""
-
-    type_annotation_map = {float: Double}  # noqa: RUF012 - as SQLAlchemy wants it; MySQL's FLOAT has 24 bits
 
 
 class _Rights:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from stream_server.accounts.tables import Base
+from stream_server.database.base import Base
 
 OWNER_LENGTH = 80
 NAME_LENGTH = 255

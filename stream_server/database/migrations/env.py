@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from stream_server.accounts.tables import Base
+from stream_server.database.base import Base
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True

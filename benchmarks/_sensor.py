@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 
 from detector.detections import BGRImage
-from stream_server.encode import encode_jpeg
+from stream_server.media.encode import encode_jpeg
 from stream_server.sources.demo import DemoScene
 
 SIZE_WH = (1280, 720)

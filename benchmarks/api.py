@@ -31,7 +31,7 @@ from benchmarks._http_clients import Clients
 from benchmarks._machine import machine
 from detector import load_detector
 from detector.pool import DetectorPool
-from stream_server.images import decode_image
+from stream_server.media.image_decoding import decode_image
 
 PHOTO = Path(__file__).parents[1] / "tests" / "data" / "coffee.jpg"
 MODEL = "centernet-mobilenetv3"

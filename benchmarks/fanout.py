@@ -26,7 +26,7 @@ from benchmarks._load import Load
 from benchmarks._machine import cpu_seconds, machine, machine_cpu_seconds, resident_mib
 from benchmarks._peers import FLOOR, OURS, PEERS, Peer, Running, Scene
 from benchmarks._webcam import virtual_webcam
-from stream_server.encode import encode_jpeg
+from stream_server.media.encode import encode_jpeg
 from stream_server.sources.demo import DemoScene
 
 SIZE_WH = (1280, 720)

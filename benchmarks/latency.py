@@ -35,8 +35,8 @@ from benchmarks._peers import OURS, USTREAMER, Peer, Running, Scene, ours
 from benchmarks._sensor import FPS, NUMBERS, PIPE, SIZE_WH, TIME, number_in
 from benchmarks._webcam import Webcam, virtual_webcam
 from detector import BGRImage, load_detector
-from stream_server.encode import encode_jpeg
-from stream_server.jpeg import EOI
+from stream_server.media.encode import encode_jpeg
+from stream_server.media.jpeg import EOI
 from stream_server.sources.demo import DemoScene
 
 WARM_UP_S = 2.0

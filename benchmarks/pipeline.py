@@ -29,8 +29,8 @@ import numpy as np
 
 from benchmarks._machine import cpu_seconds, descendants, machine
 from detector.detections import Detections
-from stream_server.annotate import annotate
-from stream_server.encode import encode_jpeg
+from stream_server.drawing.annotate import annotate
+from stream_server.media.encode import encode_jpeg
 from stream_server.sources.demo import DemoScene
 
 SIZE_WH = (1280, 720)

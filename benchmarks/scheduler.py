@@ -26,10 +26,10 @@ from detector.messages import DetectOptions
 from detector.pool import DetectorPool
 from stream_server.analysis import Analysis, Analyst
 from stream_server.config import DetectConfig
-from stream_server.encode import encode_jpeg
-from stream_server.frames import Frame, Picture
-from stream_server.jpeg import picture_of
-from stream_server.telemetry import Counters, Telemetry
+from stream_server.media.encode import encode_jpeg
+from stream_server.media.frames import Frame, Picture
+from stream_server.media.jpeg import picture_of
+from stream_server.telemetry.stages import Counters, Telemetry
 
 SIZE_WH = (1280, 720)
 TARGET_JAIN = 0.95

@@ -2,7 +2,7 @@
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
 
-// How boxes look in a file: as the server draws them (stream_server/annotate.py), but no line that JPEG would blur.
+// How boxes look in a file: as the server draws them (stream_server/drawing/annotate.py), but no line that JPEG would blur.
 function fileStyle(width, height) {
   const side = Math.min(width, height);
   return { line: Math.max(2, Math.round(side / 280)), text: Math.max(12, Math.round(side / 38)) };

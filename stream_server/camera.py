@@ -16,7 +16,7 @@ from stream_server.base.rates import RateMeter
 from stream_server.capture import Capture
 from stream_server.config import CameraConfig, SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError, SourceWaiting
-from stream_server.frames import Frame, Picture
+from stream_server.media.frames import Frame, Picture
 from stream_server.sources.base import Source
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from stream_server.base.clock import Clock
 from stream_server.config import SourceConfig
 from stream_server.config.source_url import SourceKind
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
 
 log = logging.getLogger(__name__)

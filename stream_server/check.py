@@ -13,7 +13,7 @@ from detector.labels import find_class_ids
 from detector.pool import DetectorPool
 from stream_server.config import CameraConfig, Config
 from stream_server.errors import ConfigError, SourceEnded, SourceError, reason_of
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources import open_source
 
 LOAD_WITHIN_S = 60.0

@@ -33,7 +33,7 @@ from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import Inbox, PushSource
 from stream_server.streams import Streams, Variant, Viewer
-from stream_server.telemetry import Telemetry
+from stream_server.telemetry.stages import Telemetry
 
 log = logging.getLogger(__name__)
 

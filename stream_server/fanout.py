@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from types import TracebackType
 
 from stream_server.base.rates import Throttle
-from stream_server.frames import EncodedFrame
+from stream_server.media.frames import EncodedFrame
 from stream_server.multipart import Framing
 from stream_server.streams import Stream, Viewer
 

@@ -18,8 +18,8 @@ from detector.requests import FutureDetections
 from stream_server.config import Config
 from stream_server.errors import ImageError, LimitError
 from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, Timings
-from stream_server.images import ImageLimits, check_image_bytes, decode_pixels
 from stream_server.known_model import KnownModel, named
+from stream_server.media.image_decoding import ImageLimits, check_image_bytes, decode_pixels
 
 PICTURES_IN_MEMORY = 4
 """Of the largest size, which may be with the detector at once; of 1280x720, 170."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_server.config import MotionConfig
-from stream_server.frames import GreyImage, Picture
+from stream_server.media.frames import GreyImage, Picture
 from stream_server.regions import Regions
 
 WIDTH = 160

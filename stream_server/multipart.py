@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stream_server.frames import EncodedFrame
+    from stream_server.media.frames import EncodedFrame
 
 MAX_HEADER_LINE_BYTES = 127
 """FFmpeg's mpjpeg demuxer reads header lines, line break included, into 128 bytes."""

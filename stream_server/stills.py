@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from detector.detector import Detector
-from stream_server.annotate import annotate
 from stream_server.base.file_names import MAX_BYTES, readable, shortened
-from stream_server.encode import encode_jpeg
+from stream_server.drawing.annotate import annotate
 from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, Timings
-from stream_server.images import ImageLimits, decode_image
 from stream_server.known_model import KnownModel
+from stream_server.media.encode import encode_jpeg
+from stream_server.media.image_decoding import ImageLimits, decode_image
 
 QUALITY = 90
 LIMITS = ImageLimits(max_bytes=2**30, max_pixels=2**30)

@@ -13,10 +13,10 @@ from detector.machine import usable_cores
 from detector.pool import PoolStatus
 from stream_server.advice import advice_for
 from stream_server.camera import CameraState
-from stream_server.load import DiskSpace, Load
 from stream_server.overload import STEPS
 from stream_server.pipeline import Pipeline
 from stream_server.settings.live import Shown
+from stream_server.telemetry.system_load import DiskSpace, Load
 
 Level = Literal["ok", "warning", "error"]
 

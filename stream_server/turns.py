@@ -7,8 +7,8 @@ import time
 from detector.client import PoolClient
 from stream_server.base.rates import Throttle
 from stream_server.config import DetectConfig
-from stream_server.frames import Frame
-from stream_server.telemetry import Counters, Stopwatch
+from stream_server.media.frames import Frame
+from stream_server.telemetry.stages import Counters, Stopwatch
 
 
 class Turns:

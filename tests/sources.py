@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from detector.detections import BGRImage
-from stream_server.encode import encode_jpeg
 from stream_server.errors import SourceError
-from stream_server.frames import Picture
+from stream_server.media.encode import encode_jpeg
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
 
 

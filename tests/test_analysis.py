@@ -15,7 +15,7 @@ from detector.pool import DetectorPool
 from stream_server import motion
 from stream_server.analysis import Analysis
 from stream_server.errors import ImageError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.pipeline import Pipeline
 from stream_server.streams import Variant
 from tests.leaks import wait_until

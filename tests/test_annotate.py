@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from detector.detections import BGRImage, Detections
-from stream_server import lettering
-from stream_server.annotate import Style, annotate, class_colour, message_picture, text_size
-from stream_server.lettering import MIN_TEXT_PX, drawable, pen
+from stream_server.drawing import text as lettering
+from stream_server.drawing.annotate import Style, annotate, class_colour, message_picture, text_size
+from stream_server.drawing.text import MIN_TEXT_PX, drawable, pen
 
 LABELS = {0: "person", 2: "car", 16: "dog"}
 NO_LABELS = Style(labels=False)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from stream_server.sources.body import Body, BodyTooLong, DamagedBody
+from stream_server.net.body import Body, BodyTooLong, DamagedBody
 from tests.webserver import KeptOpen, WebServer
 
 CONTENT = random.Random(1).randbytes(150_000) + bytes(150_000)

@@ -24,7 +24,7 @@ from stream_server.capture import Capture
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.engine import Engine
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.frames import EncodedFrame, Frame, Picture
+from stream_server.media.frames import EncodedFrame, Frame, Picture
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.webcam import WebcamSource

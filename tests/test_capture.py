@@ -11,7 +11,7 @@ from stream_server.base.backoff import Backoff
 from stream_server.capture import Capture
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
 from tests.clocks import FakeClock
 from tests.sources import ScriptedSource, StuckSource, plain, raw_picture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from stream_server.check import measure
-from stream_server.frames import Picture
-from stream_server.jpeg import picture_of
+from stream_server.media.frames import Picture
+from stream_server.media.jpeg import picture_of
 from tests.cameras.http import numbered_jpeg
 
 PICTURE = picture_of(numbered_jpeg(0))

@@ -12,9 +12,9 @@ import pytest
 from av.video.stream import VideoStream
 
 from detector.detections import BGRImage
-from stream_server.sources.avdecoder import PacketDecoder, VideoPacket
-from stream_server.sources.avpictures import PictureMaker
-from stream_server.sources.continuity import FrameNumbers
+from stream_server.media.av_decoder import PacketDecoder, VideoPacket
+from stream_server.media.av_pictures import PictureMaker
+from stream_server.media.continuity import FrameNumbers
 
 COUNT, GOP = 60, 12
 SIZE_WH = (160, 96)

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from stream_server.sources.cookies import MAX_COOKIE_BYTES, MAX_COOKIES, Cookies
+from stream_server.net.cookies import MAX_COOKIE_BYTES, MAX_COOKIES, Cookies
 
 
 class _Answer(http.client.HTTPResponse):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from detector.detections import BGRImage
-from stream_server.encode import encode_jpeg, fit, resize, scaled_wh
 from stream_server.errors import EncodeError
+from stream_server.media.encode import encode_jpeg, fit, resize, scaled_wh
 
 ORANGE = (20, 140, 240)
 

@@ -12,7 +12,7 @@ import pytest
 
 from stream_server import fanout as fanout_module
 from stream_server.fanout import Fanout
-from stream_server.frames import EncodedFrame
+from stream_server.media.frames import EncodedFrame
 from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Stream, Streams, Variant
 from tests.leaks import wait_until

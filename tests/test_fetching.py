@@ -10,7 +10,7 @@ import pytest
 
 from stream_server.config import ApiConfig
 from stream_server.errors import ImageTooLarge, OptionError
-from stream_server.fetching import REFUSAL, Address, Fetcher, FetchTimeout, is_public
+from stream_server.net.guarded_fetch import REFUSAL, Address, Fetcher, FetchTimeout, is_public
 from tests.fileserver import FileServer
 from tests.patience import soon
 

@@ -18,9 +18,9 @@ import pytest
 
 from detector.detections import BGRImage
 from stream_server.config import SourceConfig
-from stream_server.encode import encode_jpeg
 from stream_server.errors import SourceEnded, SourceError
-from stream_server.frames import Picture
+from stream_server.media.encode import encode_jpeg
+from stream_server.media.frames import Picture
 from stream_server.sources import open_source
 from stream_server.sources.file import FileSource
 from tests.cameras.videofile import number_of, turn_clockwise, write_numbered, write_video

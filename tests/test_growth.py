@@ -22,12 +22,12 @@ from stream_server.config.text import compose, parse_yaml
 from stream_server.config.validation import explain_errors, shorten
 from stream_server.discovery.soap import NotSoap
 from stream_server.discovery.soap import parse as parse_soap
+from stream_server.drawing.text import drawable
 from stream_server.errors import StreamServerError
-from stream_server.headers import read_header
-from stream_server.jpeg import SOI
-from stream_server.lettering import drawable
-from stream_server.sources.http_auth import parse_challenges
-from stream_server.sources.mjpeg import MjpegParser
+from stream_server.media.image_headers import read_header
+from stream_server.media.jpeg import SOI
+from stream_server.media.mjpeg_parser import MjpegParser
+from stream_server.net.http_auth import parse_challenges
 from stream_server.sources.playlist import best_variant, with_whole_addresses
 from stream_server.web.arguments import parse_json
 from stream_server.web.doods import DoodsRequest

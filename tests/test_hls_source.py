@@ -17,7 +17,7 @@ import pytest
 
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources import open_source
 from stream_server.sources.hls import MAX_IN_VAIN, RELOAD_S, HLSSource
 from tests.cameras.videofile import number_of, numbered_image, write_numbered

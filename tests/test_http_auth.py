@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stream_server.sources.http_auth import (
+from stream_server.net.http_auth import (
     Challenge,
     Credentials,
     digest_authorization,

@@ -15,9 +15,9 @@ import pytest
 
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
+from stream_server.net.http_client import CameraClient, _reach
 from stream_server.sources.http import HttpSource
-from stream_server.sources.http_client import CameraClient, _reach
 from tests.cameras.http import HTTPCamera, colour_of, numbered_jpeg
 from tests.patience import PATIENCE_S, soon
 from tests.webserver import KeptOpen, WebServer

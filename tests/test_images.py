@@ -13,10 +13,10 @@ import pytest
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError, ImageTooLarge, UnsupportedImage
-from stream_server.exif import read_orientation
-from stream_server.headers import read_header
-from stream_server.images import ImageLimits, decode_image
-from stream_server.orientation import turn
+from stream_server.media.exif import read_orientation
+from stream_server.media.image_decoding import ImageLimits, decode_image
+from stream_server.media.image_headers import read_header
+from stream_server.media.orientation import turn
 from tests.patience import cheaply
 
 PICTURES = Path(__file__).parent / "data" / "pictures"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from stream_server.config import SourceConfig
 from stream_server.errors import ImageError
-from stream_server.huffman import STANDARD_TABLES
-from stream_server.jpeg import decode, picture_of, read_header
+from stream_server.media.huffman import STANDARD_TABLES
+from stream_server.media.jpeg import decode, picture_of, read_header
 from stream_server.sources import open_source
 from tests.cameras.http import HTTPCamera, colour_of, numbered_jpeg
 from tests.pictures import without_tables

@@ -18,7 +18,7 @@ import pytest
 from stream_server.accounts.grants import Lease
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.jpeg import read_header
+from stream_server.media.jpeg import read_header
 from stream_server.web import live
 from stream_server.web.eventstream import EventStream
 from tests.leaks import wait_until

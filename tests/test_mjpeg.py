@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_server.sources.mjpeg import MAX_PART_BYTES, MjpegParser
+from stream_server.media.mjpeg_parser import MAX_PART_BYTES, MjpegParser
 from tests.cameras.http import numbered_jpeg
 from tests.test_jpeg import progressive, with_segment
 

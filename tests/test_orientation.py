@@ -18,9 +18,9 @@ from detector.detections import BGRImage
 from detector.pool import DetectorPool
 from stream_server.config import Config, SourceConfig
 from stream_server.engine import Engine
-from stream_server.frames import Picture
-from stream_server.jpeg import decode, decode_grey, picture_of
-from stream_server.orientation import back, matrix_of, of_matrix, turn, turned_wh
+from stream_server.media.frames import Picture
+from stream_server.media.jpeg import decode, decode_grey, picture_of
+from stream_server.media.orientation import back, matrix_of, of_matrix, turn, turned_wh
 from stream_server.sources import open_source
 from stream_server.streams import Variant
 from stream_server.video import Options, annotate

@@ -16,11 +16,11 @@ from detector.pool import DetectorPool
 from stream_server import overload
 from stream_server.config import CameraConfig
 from stream_server.errors import ImageError, SourceEnded, SourceError
-from stream_server.frames import EncodedFrame, Picture
+from stream_server.media.frames import EncodedFrame, Picture
 from stream_server.pipeline import Pipeline
 from stream_server.schemas import CameraInfo
 from stream_server.streams import Variant, Viewer
-from stream_server.telemetry import Telemetry
+from stream_server.telemetry.stages import Telemetry
 from tests.fakes import scripted_image
 from tests.leaks import wait_until
 from tests.sources import ScriptedSource, jpeg_picture, plain, raw_picture

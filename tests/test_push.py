@@ -24,7 +24,7 @@ from stream_server.check import check_camera
 from stream_server.config import CameraConfig, Config
 from stream_server.engine import Engine
 from stream_server.errors import SenderThere, SourceError, SourceWaiting
-from stream_server.jpeg import picture_of
+from stream_server.media.jpeg import picture_of
 from stream_server.sources import open_source
 from stream_server.sources.push import Inbox, PushSource
 from stream_server.web.app import create_app

@@ -19,7 +19,7 @@ import pytest
 
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources import open_source
 from stream_server.sources.rtsp import RTSPSource
 from tests.cameras.rtsp import RTSPCamera, Stream

@@ -16,10 +16,10 @@ from detector.client import PoolClient
 from detector.pool import DetectorPool
 from detector.restarts import RestartBudget
 from stream_server.config import Config
-from stream_server.encode import encode_jpeg
 from stream_server.engine import Engine
-from stream_server.frames import Picture
-from stream_server.jpeg import picture_of
+from stream_server.media.encode import encode_jpeg
+from stream_server.media.frames import Picture
+from stream_server.media.jpeg import picture_of
 from tests.fakes import Command, scripted_image
 from tests.leaks import wait_until
 from tests.patience import PATIENCE_S, soon

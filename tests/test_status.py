@@ -21,7 +21,6 @@ from prometheus_client import generate_latest
 import stream_server
 from detector.places import WorkerState, WorkerStatus
 from detector.pool import PoolStatus
-from stream_server import load as load_module
 from stream_server.accounts.store import Store
 from stream_server.advice import advice_for
 from stream_server.base import redaction
@@ -29,11 +28,12 @@ from stream_server.base.logs import TAIL, LogTail
 from stream_server.camera import CameraState
 from stream_server.config import CameraConfig, Config
 from stream_server.engine import Engine
-from stream_server.latency import Latencies, percentile_s, total
-from stream_server.load import DiskSpace, Load, LoadMeter, ProcessLoad
 from stream_server.settings.live import Shown
 from stream_server.streams import Variant
-from stream_server.telemetry import BUCKETS_S, STAGES, Telemetry
+from stream_server.telemetry import system_load as load_module
+from stream_server.telemetry.percentiles import Latencies, percentile_s, total
+from stream_server.telemetry.stages import BUCKETS_S, STAGES, Telemetry
+from stream_server.telemetry.system_load import DiskSpace, Load, LoadMeter, ProcessLoad
 from stream_server.troubles import (
     Trouble,
     clock_troubles,

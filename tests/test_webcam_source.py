@@ -14,9 +14,9 @@ import pytest
 
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceError
-from stream_server.frames import Picture
-from stream_server.huffman import STANDARD_TABLES
-from stream_server.jpeg import decode
+from stream_server.media.frames import Picture
+from stream_server.media.huffman import STANDARD_TABLES
+from stream_server.media.jpeg import decode
 from stream_server.sources.webcam import WebcamSource
 from stream_server.sources.webcams import Webcams
 from tests.cameras.webcam import Bench, FakeWebcam, jpeg_of, sees_fake_webcams

@@ -21,9 +21,9 @@ from stream_server.config.source_url import parse_source
 from stream_server.discovery.soap import NS, NotSoap, envelope, parse, texts, username_token
 from stream_server.discovery.wsdiscovery import Device, is_at
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.sources.body import Body, BodyTooLong
-from stream_server.sources.http_auth import Credentials, parse_challenges
-from stream_server.sources.wire import Wire, WireConnection
+from stream_server.net.body import Body, BodyTooLong
+from stream_server.net.deadline_socket import Wire, WireConnection
+from stream_server.net.http_auth import Credentials, parse_challenges
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 MAX_STREAMS: Final = 6

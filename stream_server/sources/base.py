@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 
 
 class Source(ABC):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from detector.detections import BGRImage
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
 from stream_server.sources.pacing import Pacer
 

@@ -10,11 +10,11 @@ from av.video.frame import VideoFrame
 
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceEnded, SourceError
-from stream_server.frames import Picture
-from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video, square_wh
-from stream_server.sources.avpictures import PictureMaker
+from stream_server.media.av_decoder import PacketDecoder, VideoPacket, find_video, square_wh
+from stream_server.media.av_opening import open_video_file
+from stream_server.media.av_pictures import PictureMaker
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
-from stream_server.sources.opening import open_video_file
 from stream_server.sources.pacing import Pacer, Timeline
 
 FORMATS = {

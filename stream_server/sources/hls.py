@@ -10,12 +10,12 @@ from av.container import InputContainer
 
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.frames import Picture
-from stream_server.sources.avdecoder import VideoPacket
+from stream_server.media.av_decoder import VideoPacket
+from stream_server.media.av_opening import open_input
+from stream_server.media.frames import Picture
+from stream_server.net.http_client import Answer, CameraClient
 from stream_server.sources.http import credentials_of
-from stream_server.sources.http_client import Answer, CameraClient
 from stream_server.sources.live import LiveSource
-from stream_server.sources.opening import open_input
 from stream_server.sources.pacing import Pacer, Timeline
 from stream_server.sources.playlist import best_variant, is_master, is_playlist, with_whole_addresses
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from stream_server.config import SourceConfig
 from stream_server.errors import ImageError, SourceError
-from stream_server.frames import Picture
-from stream_server.jpeg import SOI, picture_of
+from stream_server.media.frames import Picture
+from stream_server.media.jpeg import SOI, picture_of
+from stream_server.media.mjpeg_parser import MjpegParser
+from stream_server.net.http_auth import Credentials
+from stream_server.net.http_client import Answer, CameraClient
 from stream_server.sources.base import Source
-from stream_server.sources.http_auth import Credentials
-from stream_server.sources.http_client import Answer, CameraClient
-from stream_server.sources.mjpeg import MjpegParser
 from stream_server.sources.playlist import is_playlist
 from stream_server.sources.snapshot import BLANKS, Pace, Patience, SnapshotPoller
 

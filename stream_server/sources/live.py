@@ -13,9 +13,9 @@ from av.video.stream import VideoStream
 
 from stream_server.config import SourceConfig
 from stream_server.errors import SourceError
-from stream_server.frames import Picture
-from stream_server.sources.avdecoder import PacketDecoder, VideoPacket, find_video, square_wh
-from stream_server.sources.avpictures import PictureMaker
+from stream_server.media.av_decoder import PacketDecoder, VideoPacket, find_video, square_wh
+from stream_server.media.av_pictures import PictureMaker
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
 
 SLICE_S = 2.0

@@ -10,7 +10,7 @@ from types import TracebackType
 from stream_server.base.latest import Latest
 from stream_server.config import SourceConfig
 from stream_server.errors import SenderThere, SourceError, SourceWaiting
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources.base import Source
 from stream_server.sources.pacing import SLICE_S
 

@@ -10,8 +10,8 @@ import av
 from av.container import InputContainer
 
 from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.media.av_opening import open_input
 from stream_server.sources.live import SLICE_S, LiveSource, error_name
-from stream_server.sources.opening import open_input
 from stream_server.sources.rtsp_auth import ask_challenges, unanswered
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}

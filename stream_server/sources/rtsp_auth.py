@@ -12,7 +12,7 @@ import time
 from http.client import HTTPException, HTTPMessage, parse_headers
 from io import BytesIO
 
-from stream_server.sources.http_auth import Challenge, parse_challenges
+from stream_server.net.http_auth import Challenge, parse_challenges
 
 _MAX_HEAD_BYTES = 16 * 1024
 _ANSWERED = ("", "MD5", "MD5-sess")  # in this spelling only

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from stream_server.errors import AuthenticationFailed, ImageError, SourceError
-from stream_server.frames import Picture
-from stream_server.images import picture_of_image
-from stream_server.jpeg import SOI, picture_of
-from stream_server.sources.http_client import Answer, CameraClient
-from stream_server.sources.mjpeg import MAX_PART_BYTES, MjpegParser
+from stream_server.media.frames import Picture
+from stream_server.media.image_decoding import picture_of_image
+from stream_server.media.jpeg import SOI, picture_of
+from stream_server.media.mjpeg_parser import MAX_PART_BYTES, MjpegParser
+from stream_server.net.http_client import Answer, CameraClient
 from stream_server.sources.pacing import SLICE_S
 
 DEFAULT_FPS = 2.0

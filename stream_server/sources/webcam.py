@@ -13,8 +13,8 @@ import numpy as np
 
 from stream_server.config import SourceConfig
 from stream_server.errors import ImageError, SourceError
-from stream_server.frames import Picture
-from stream_server.jpeg import EOI, picture_of
+from stream_server.media.frames import Picture
+from stream_server.media.jpeg import EOI, picture_of
 from stream_server.sources.base import Source
 from stream_server.sources.webcams import (
     Identity,

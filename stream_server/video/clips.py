@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 from av.packet import Packet
 
-from stream_server.sources.opening import open_file
+from stream_server.media.av_opening import open_file
 from stream_server.video.scene import Scene
 from stream_server.video.writing import Kind, OutputError
 

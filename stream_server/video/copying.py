@@ -15,7 +15,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.packet import Packet
 
-from stream_server.sources.opening import open_input
+from stream_server.media.av_opening import open_input
 from stream_server.video.footage import Copied, CopiedPacket, CopiedStream
 
 if TYPE_CHECKING:

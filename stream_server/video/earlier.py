@@ -11,7 +11,7 @@ from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from stream_server.sources.opening import open_file
+from stream_server.media.av_opening import open_file
 from stream_server.video.writing import Kind
 
 

@@ -10,7 +10,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.video.belt import Belt, BeltStopped
 from stream_server.video.footage import CopiedPacket
 from stream_server.video.pixels import Pixels

@@ -18,10 +18,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
-from stream_server.sources.avdecoder import PacketDecoder, find_video
-from stream_server.sources.avpictures import orientation_of
+from stream_server.media.av_decoder import PacketDecoder, find_video
+from stream_server.media.av_opening import open_video_file
+from stream_server.media.av_pictures import orientation_of
 from stream_server.sources.file import FORMATS
-from stream_server.sources.opening import open_video_file
 from stream_server.video.footage import (
     Clock,
     Colours,

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 
-from stream_server.orientation import UPRIGHT, turned_wh
+from stream_server.media.orientation import UPRIGHT, turned_wh
 
 if TYPE_CHECKING:
     from av.container import Chapter

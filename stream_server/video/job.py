@@ -13,7 +13,7 @@ from pathlib import Path
 from detector.detections import BGRImage
 from detector.pool import DetectorPool
 from stream_server.errors import OptionError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.video import clips
 from stream_server.video.earlier import Earlier
 from stream_server.video.encoding import Drawn, Encoding

@@ -10,9 +10,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from detector.detections import BGRImage
-from stream_server.encode import fit
-from stream_server.orientation import UPRIGHT, back, is_sideways, turn, turned_wh
-from stream_server.sources.avpictures import PictureMaker, is_full_range, matrix_of
+from stream_server.media.av_pictures import PictureMaker, is_full_range, matrix_of
+from stream_server.media.encode import fit
+from stream_server.media.orientation import UPRIGHT, back, is_sideways, turn, turned_wh
 from stream_server.video.footage import Look
 from stream_server.video.options import Crop
 from stream_server.video.writing import Kind

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from stream_server.config import SourceConfig
 from stream_server.errors import ImageError, OptionError, SourceEnded, SourceError
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources import open_source
 from stream_server.video.footage import Clock, Colours, Footage, Look, Shot
 from stream_server.video.options import Options

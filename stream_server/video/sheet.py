@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from detector.detections import BGRImage
-from stream_server.encode import encode_jpeg, fit
-from stream_server.lettering import pen
+from stream_server.drawing.text import pen
+from stream_server.media.encode import encode_jpeg, fit
 from stream_server.video.scene import Scene
 from stream_server.video.sides import Side
 

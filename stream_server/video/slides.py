@@ -11,9 +11,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from detector.detections import BGRImage
-from stream_server.encode import fit
 from stream_server.errors import ImageError, SourceError
-from stream_server.images import decode_image
+from stream_server.media.encode import fit
+from stream_server.media.image_decoding import decode_image
 from stream_server.video.footage import Colours, Footage, Look, Shot
 from stream_server.video.options import Options
 

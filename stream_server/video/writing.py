@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from detector.machine import usable_cores
 from stream_server.base.file_names import MAX_BYTES, size_of
 from stream_server.errors import StreamServerError
-from stream_server.orientation import UPRIGHT, matrix_of
+from stream_server.media.orientation import UPRIGHT, matrix_of
 from stream_server.video.copying import Copies
 from stream_server.video.footage import Copied, CopiedPacket, Look
 from stream_server.video.palette import Palette

@@ -12,8 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 import stream_server
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, DetectorUnavailable, WorkerLost
-from stream_server.annotate import message_picture
-from stream_server.encode import encode_jpeg
+from stream_server.drawing.annotate import message_picture
 from stream_server.engine import Engine
 from stream_server.errors import (
     AccountsError,
@@ -33,7 +32,8 @@ from stream_server.errors import (
     UploadConflict,
     VideoTooLarge,
 )
-from stream_server.fetching import FetchTimeout
+from stream_server.media.encode import encode_jpeg
+from stream_server.net.guarded_fetch import FetchTimeout
 from stream_server.settings.live import LiveSettings
 from stream_server.web import (
     access,

@@ -11,8 +11,8 @@ import cv2
 from flask import Blueprint, Response, abort, request, url_for
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_server.frames import EncodedFrame
-from stream_server.jpeg import decode
+from stream_server.media.frames import EncodedFrame
+from stream_server.media.jpeg import decode
 from stream_server.pipeline import Pipeline
 from stream_server.streams import WIDTHS, Variant
 from stream_server.web.compat import clamped

@@ -22,9 +22,9 @@ from wsproto.frame_protocol import CloseReason
 from stream_server.engine import Engine
 from stream_server.errors import ImageError, SenderThere
 from stream_server.fanout import TICK_S
-from stream_server.jpeg import SOI, picture_of
+from stream_server.media.jpeg import SOI, picture_of
+from stream_server.media.mjpeg_parser import MAX_PART_BYTES, MjpegParser
 from stream_server.schemas import Pushed
-from stream_server.sources.mjpeg import MAX_PART_BYTES, MjpegParser
 from stream_server.sources.push import Inbox, Sender
 from stream_server.web import websocket
 from stream_server.web.arguments import read_query

@@ -16,7 +16,7 @@ from stream_server.base.clock import wall_clock
 from stream_server.camera import Camera, CameraState
 from stream_server.config import CameraConfig, Overlay
 from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
-from stream_server.frames import EncodedFrame
+from stream_server.media.frames import EncodedFrame
 from stream_server.multipart import CANONICAL, Framing
 from stream_server.streams import Variant, Viewer
 from stream_server.web.arguments import read_query

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_server.frames import EncodedFrame
+from stream_server.media.frames import EncodedFrame
 from stream_server.multipart import Framing
 from stream_server.pipeline import Pipeline
 from stream_server.streams import Viewer

@@ -31,7 +31,7 @@ from stream_server.base.rates import Throttle
 from stream_server.engine import Engine
 from stream_server.errors import LimitError, OptionError
 from stream_server.fanout import REPEAT_S, TICK_S
-from stream_server.frames import EncodedFrame
+from stream_server.media.frames import EncodedFrame
 from stream_server.streams import Viewer
 from stream_server.web import websocket
 from stream_server.web.arguments import parse_json, reason_of

@@ -7,7 +7,7 @@ import itertools
 import threading
 
 from stream_server.cli import main
-from stream_server.frames import Picture
+from stream_server.media.frames import Picture
 from stream_server.sources.demo import DemoSource
 
 AT_ONCE, BY_A_PICTURE, ELSEWHERE = 336, 352, 384

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from detector.detections import BGRImage
-from stream_server.encode import encode_jpeg
+from stream_server.media.encode import encode_jpeg
 from stream_server.sources.webcams import Webcams
 from tests.needs import need
 

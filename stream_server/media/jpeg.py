@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
-from stream_server.exif import read_orientation
-from stream_server.frames import GreyImage, Picture
-from stream_server.huffman import DHT_MARKER, STANDARD_TABLES
-from stream_server.orientation import UPRIGHT, turn, turned_wh
+from stream_server.media.exif import read_orientation
+from stream_server.media.frames import GreyImage, Picture
+from stream_server.media.huffman import DHT_MARKER, STANDARD_TABLES
+from stream_server.media.orientation import UPRIGHT, turn, turned_wh
 
 MAX_PIXELS = 40_000_000
 """Larger pictures are refused: a header of a few bytes may claim 65535x65535, which is 12 GB of pixels."""

@@ -13,10 +13,10 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.sources.body import Body, BodyTooLong, DamagedBody
-from stream_server.sources.cookies import Cookies
-from stream_server.sources.http_auth import Credentials, name_troubles, parse_challenges
-from stream_server.sources.wire import Wire, WireConnection
+from stream_server.net.body import Body, BodyTooLong, DamagedBody
+from stream_server.net.cookies import Cookies
+from stream_server.net.deadline_socket import Wire, WireConnection
+from stream_server.net.http_auth import Credentials, name_troubles, parse_challenges
 
 MAX_REDIRECTS = 3
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream_server.errors import ImageError, UnsupportedImage
-from stream_server.exif import read_orientation
-from stream_server.jpeg import (
+from stream_server.media.exif import read_orientation
+from stream_server.media.jpeg import (
     APP1,
     EOI_MARKER,
     FRAME_HEADER,
@@ -19,7 +19,7 @@ from stream_server.jpeg import (
     exif_in,
     segment_at,
 )
-from stream_server.orientation import UPRIGHT
+from stream_server.media.orientation import UPRIGHT
 
 MediaType = Literal["image/jpeg", "image/png", "image/webp", "image/bmp"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from stream_server.errors import ImageError
-from stream_server.jpeg import EOI, EOI_MARKER, SOI, SOS_MARKER, segment_at
+from stream_server.media.jpeg import EOI, EOI_MARKER, SOI, SOS_MARKER, segment_at
 
 MAX_HEADER_BYTES = 8 * 1024
 """What stands between two pictures and is longer is thrown away unread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from stream_server.orientation import UPRIGHT
+from stream_server.media.orientation import UPRIGHT
 
 ORIENTATION_TAG = 0x0112
 

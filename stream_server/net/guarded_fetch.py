@@ -20,8 +20,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from stream_server.config import ApiConfig
 from stream_server.errors import ImageTooLarge, OptionError, StreamServerError
-from stream_server.sources.body import Body, BodyTooLong
-from stream_server.sources.wire import Wire, WireConnection
+from stream_server.net.body import Body, BodyTooLong
+from stream_server.net.deadline_socket import Wire, WireConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

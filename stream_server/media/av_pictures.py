@@ -14,8 +14,8 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError
-from stream_server.frames import GreyImage, Picture
-from stream_server.orientation import UPRIGHT, of_matrix, turn, turned_wh
+from stream_server.media.frames import GreyImage, Picture
+from stream_server.media.orientation import UPRIGHT, of_matrix, turn, turned_wh
 
 _MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 """AVColorSpace (libavutil/pixfmt.h) to swscale's matrices; 5 and 6 are BT.601, 2 is "unspecified"."""

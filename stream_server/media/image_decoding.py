@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.errors import ImageError, ImageTooLarge
-from stream_server.frames import Picture
-from stream_server.headers import Header, read_header
-from stream_server.jpeg import EOI, lacks_only_its_end
-from stream_server.orientation import turn, turned_wh
+from stream_server.media.frames import Picture
+from stream_server.media.image_headers import Header, read_header
+from stream_server.media.jpeg import EOI, lacks_only_its_end
+from stream_server.media.orientation import turn, turned_wh
 
 _STRIP_PIXELS = 1 << 20
 _WHITE = 255

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from detector.detections import BGRImage, Detections
-from stream_server.encode import fit
-from stream_server.lettering import MIN_TEXT_PX, Colour, Pen, drawable, pen
+from stream_server.drawing.text import MIN_TEXT_PX, Colour, Pen, drawable, pen
+from stream_server.media.encode import fit
 
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
-from stream_server.sources.continuity import FrameNumbers
+from stream_server.media.continuity import FrameNumbers
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 

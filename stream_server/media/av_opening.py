@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from stream_server.base.file_names import readable
 from stream_server.errors import SourceError
-from stream_server.sources.avdecoder import CODEC_WHITELIST
+from stream_server.media.av_decoder import CODEC_WHITELIST
 
 _AS_WINDOWS_1252 = "stream-server-windows-1252"
 

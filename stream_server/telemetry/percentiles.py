@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_server.telemetry import BUCKETS_S, STAGES, Telemetry
+from stream_server.telemetry.stages import BUCKETS_S, STAGES, Telemetry
 
 WINDOW_S = 60.0
 KEEP_EVERY_S = 5.0

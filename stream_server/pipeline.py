@@ -22,7 +22,8 @@ from stream_server.base.clock import wall_clock
 from stream_server.base.latest import Latest
 from stream_server.camera import Camera
 from stream_server.config import CameraConfig, DetectConfig, Overlay, SourceConfig, source_of
-from stream_server.drawing.annotate import Style, annotate, message_picture
+from stream_server.drawing.annotate import Style, annotate
+from stream_server.drawing.message import message_picture
 from stream_server.errors import EncodeError, ImageError
 from stream_server.history import History
 from stream_server.media.encode import encode_jpeg, resize, scaled_wh

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detector.detections import BGRImage
-from stream_server.drawing.annotate import class_colour
+from stream_server.drawing.colours import class_colour
 from tests.needs import need, need_module
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage, Detections
 from stream_server.drawing import text as lettering
-from stream_server.drawing.annotate import Style, annotate, class_colour, message_picture, text_size
+from stream_server.drawing.annotate import Style, annotate, text_size
+from stream_server.drawing.colours import class_colour
+from stream_server.drawing.message import message_picture
 from stream_server.drawing.text import MIN_TEXT_PX, drawable, pen
 
 LABELS = {0: "person", 2: "car", 16: "dog"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_server.drawing.annotate import class_colour
+from stream_server.drawing.colours import class_colour
 from tests.accessibility import violations
 from tests.browser import WITHIN_MS
 from tests.cameras.http import HTTPCamera

@@ -10,15 +10,9 @@ import cv2
 import numpy as np
 
 from detector.detections import BGRImage, Detections
-from stream_server.drawing.text import MIN_TEXT_PX, Colour, Pen, drawable, pen
-from stream_server.media.encode import fit
+from stream_server.drawing.colours import BLACK, WHITE, class_colour, text_on
+from stream_server.drawing.text import MIN_TEXT_PX, Colour, drawable, pen
 
-BLACK: Colour = (0, 0, 0)
-WHITE: Colour = (255, 255, 255)
-GREY: Colour = (190, 190, 190)
-BACKDROP: Colour = (40, 32, 28)
-
-PALETTE_SIZE = 96
 _MAX_LABEL_LETTERS = 32
 
 
@@ -63,32 +57,6 @@ def annotate(
     return canvas
 
 
-def message_picture(
-    size_wh: tuple[int, int], title: str, reason: str, footer: str = "", *, background: BGRImage | None = None
-) -> BGRImage:
-    """Return the picture that viewers get while there is none: what it is about, why, and e.g. the time.
-
-    title, reason, footer: written below one another in the middle, as large as they fit; what does not fit at
-        the smallest size is cut, the reason first.
-    background: the last picture, shown dimmed behind the text. Not modified.
-    """
-    canvas = _backdrop(size_wh, background)
-    texts = (drawable(title), drawable(reason), drawable(footer))
-    for text_px in _message_sizes(size_wh):
-        rows, last = _message_rows(texts, text_px, size_wh[0])
-        if _height(rows + last) <= 0.8 * size_wh[1]:
-            break
-    while len(rows) > 1 and _height(rows + last) > size_wh[1]:
-        rows.pop()
-    _write_centred(canvas, rows + last)
-    return canvas
-
-
-def class_colour(class_id: int) -> Colour:
-    """Return the colour of a class; the same one in every picture and every run."""
-    return _palette()[class_id % PALETTE_SIZE]
-
-
 def line_width(size_wh: tuple[int, int]) -> int:
     """Return how thick the line of a box is in a picture of `size_wh`, in pixels."""
     return max(1, round(min(size_wh) / 280))
@@ -97,32 +65,6 @@ def line_width(size_wh: tuple[int, int]) -> int:
 def text_size(size_wh: tuple[int, int]) -> int:
     """Return how large labels are in a picture of `size_wh`, in pixels from one line to the next."""
     return max(MIN_TEXT_PX, round(min(size_wh) / 38))
-
-
-@lru_cache(maxsize=1)
-def _palette() -> tuple[Colour, ...]:
-    """Return colours of which each is as far as can be, in CIELAB, from all before it.
-
-    Only vivid ones of middle lightness, which stand out from bright and dark pictures. The first 20 are 33
-    apart or more, the first 80 still 15 (a just noticeable difference is about 2.3).
-    """
-    steps = np.linspace(0, 1, 9, dtype=np.float32)
-    colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
-    lab = cv2.cvtColor(colours, cv2.COLOR_BGR2Lab)[0]
-    is_vivid = (lab[:, 0] > 50) & (lab[:, 0] < 92) & (np.hypot(lab[:, 1], lab[:, 2]) > 40)
-    colours, lab = colours[0, is_vivid], lab[is_vivid]
-    chosen = [int(np.abs(colours - (0.25, 0.625, 1)).sum(axis=1).argmin())]  # class 0, mostly persons: orange
-    distances = np.full(len(lab), np.inf)
-    while len(chosen) < PALETTE_SIZE:
-        distances = np.minimum(distances, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
-        chosen.append(int(distances.argmax()))
-    return tuple((int(blue), int(green), int(red)) for blue, green, red in 255 * colours[chosen])
-
-
-def _text_on(colour: Colour) -> Colour:
-    """Return black or white, whichever has more contrast on `colour` (by its Rec. 601 luma)."""
-    blue, green, red = colour
-    return BLACK if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else WHITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +142,7 @@ def _label_field(text: str, colour: Colour, text_px: int, max_width: int) -> BGR
     """Return a label by itself, read-only. Most are drawn into several frames; each time saves 7 µs."""
     writer = pen(text_px)
     field = np.full((writer.line_height, min(writer.width(text), max_width), 3), colour, np.uint8)
-    writer.write(field, text, (0, 0), _text_on(colour))
+    writer.write(field, text, (0, 0), text_on(colour))
     field.setflags(write=False)
     return field
 
@@ -214,40 +156,3 @@ def _draw_caption(canvas: BGRImage, pieces: Sequence[str]) -> None:
     strip >>= 2
     for row, line in enumerate(lines):
         writer.write(canvas, line, (0, top + row * writer.line_height), WHITE)
-
-
-_Row = tuple[Pen, str, Colour]
-
-
-def _backdrop(size_wh: tuple[int, int], picture: BGRImage | None) -> BGRImage:
-    if picture is None:
-        return np.full((size_wh[1], size_wh[0], 3), BACKDROP, np.uint8)
-    return np.right_shift(fit(picture, size_wh), 2, dtype=np.uint8)
-
-
-def _message_sizes(size_wh: tuple[int, int]) -> list[int]:
-    largest = round(min(size_wh) / 16)
-    sizes = {round(largest * shrink) for shrink in (1, 0.8, 0.65, 0.5)}
-    return [*sorted((size for size in sizes if size > MIN_TEXT_PX), reverse=True), MIN_TEXT_PX]
-
-
-def _message_rows(texts: tuple[str, str, str], text_px: int, width: int) -> tuple[list[_Row], list[_Row]]:
-    """Return the rows of title and reason, which may be many, and the one of the footer."""
-    title, reason, footer = texts
-    title_pen, text_pen = pen(round(1.4 * text_px)), pen(text_px)
-    width -= 2 * (width // 20)
-    rows = [(title_pen, line, WHITE) for line in title_pen.wrap(title, width)]
-    rows += [(text_pen, line, WHITE) for line in text_pen.wrap(reason, width)]
-    return rows, [(text_pen, text_pen.cut(footer, width), GREY)] if footer else []
-
-
-def _height(rows: Sequence[_Row]) -> int:
-    return sum(writer.line_height for writer, _, _ in rows)
-
-
-def _write_centred(canvas: BGRImage, rows: Sequence[_Row]) -> None:
-    height, width = canvas.shape[:2]
-    top = max(0, (height - _height(rows)) // 2)
-    for writer, text, colour in rows:
-        writer.write(canvas, text, (max(0, (width - writer.width(text)) // 2), top), colour)
-        top += writer.line_height

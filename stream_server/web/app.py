@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 import stream_server
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, DetectorUnavailable, WorkerLost
-from stream_server.drawing.annotate import message_picture
+from stream_server.drawing.message import message_picture
 from stream_server.engine import Engine
 from stream_server.errors import (
     AccountsError,

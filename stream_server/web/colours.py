@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_server.drawing.annotate import PALETTE_SIZE, class_colour
+from stream_server.drawing.colours import PALETTE_SIZE, class_colour
 
 
 def css_palette() -> str:

@@ -31,12 +31,12 @@ from benchmarks.tracking import VIDEO, print_table
 from detector import BGRImage, Detections, Detector, load_detector
 from detector.nms import box_ious
 from stream_server.config import MotionConfig
+from stream_server.detection.motion import MotionGate
+from stream_server.detection.regions import Regions
 from stream_server.media.av_pictures import PictureMaker
 from stream_server.media.encode import encode_jpeg
 from stream_server.media.frames import Picture
 from stream_server.media.jpeg import picture_of
-from stream_server.motion import MotionGate
-from stream_server.regions import Regions
 from stream_server.sources.demo import DemoScene
 
 SIZE_WH = (1280, 720)

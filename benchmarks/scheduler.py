@@ -24,8 +24,8 @@ from benchmarks.detector import make_images, run_pool
 from detector import BGRImage
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
-from stream_server.analysis import Analysis, Analyst
 from stream_server.config import DetectConfig
+from stream_server.detection.camera_detector import Analysis, Analyst
 from stream_server.media.encode import encode_jpeg
 from stream_server.media.frames import Frame, Picture
 from stream_server.media.jpeg import picture_of

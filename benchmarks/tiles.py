@@ -24,7 +24,7 @@ from benchmarks.accuracy import MAX_DETECTIONS, SCORE_THRESHOLD, Photo, data_fol
 from benchmarks.tracking import print_table
 from detector import Detections, Detector, load_detector
 from detector.nms import box_ious
-from stream_server.tiles import Tile, cut_out, merge, split
+from stream_server.detection.tiles import Tile, cut_out, merge, split
 
 MODEL = "centernet-mobilenetv3"
 CANVAS_WH = (1920, 1080)

@@ -35,9 +35,9 @@ from detector import BGRImage, Detections, load_detector
 from detector.catalog import DEFAULT_MODEL
 from detector.machine import usable_cores
 from detector.pool import DetectorPool
+from stream_server.detection.tracking import Tracker
 from stream_server.drawing.annotate import annotate as draw
 from stream_server.sources.demo import DemoScene
-from stream_server.tracking import Tracker
 from stream_server.video import Options, annotate
 
 FPS = 25

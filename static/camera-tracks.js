@@ -1,6 +1,6 @@
 // What is followed in a camera, and where it is on a picture taken at a certain time.
 
-const CARRIED_S = 1; // a box moves on for so long: CARRIED_S in stream_server/tracking.py
+const CARRIED_S = 1; // a box moves on for so long: CARRIED_S in stream_server/detection/tracking.py
 const KEPT_ANSWERS = 32; // so that a picture that comes later than its detections finds them
 const SAME_S = 0.002; // between two tellings of one frame's time: each reads the clock anew
 const SIDES = ["x_min", "y_min", "x_max", "y_max"];

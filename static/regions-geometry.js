@@ -1,5 +1,5 @@
 // Polygons on a picture: lists of points [x, y] in 0..1 of its width and height. Knows nothing of pages.
-// What is sound, and what counts, is as in stream_server/regions.py.
+// What is sound, and what counts, is as in stream_server/detection/regions.py.
 
 const STEPS = 10000; // a point is kept to a part of the picture that no eye can tell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from stream_server.camera import CameraState
+from stream_server.cameras.camera import CameraState
 from stream_server.config import CameraConfig
 
 _TRIED_AGAIN = "It is tried again by itself."

@@ -19,8 +19,8 @@ from stream_server.accounts.command import token, user
 from stream_server.accounts.link_command import urls
 from stream_server.base.file_names import alternatives
 from stream_server.base.redaction import redact
-from stream_server.check import check_camera, check_detector
 from stream_server.config import Config, DetectorConfig
+from stream_server.detection.checks import check_camera, check_detector
 from stream_server.errors import ConfigError, ImageError, StreamServerError, reason_of
 from stream_server.models.command import models
 from stream_server.settings.origin import Origin, Reading
@@ -206,8 +206,8 @@ def detect(
     Exit code 1 when a picture cannot be read; the others are done all the same.
     """
     from detector import load_detector  # noqa: PLC0415
-    from stream_server.image_analysis import AnalysisOptions  # noqa: PLC0415
-    from stream_server.stills import detect_file  # noqa: PLC0415
+    from stream_server.images.files import detect_file  # noqa: PLC0415
+    from stream_server.images.results import AnalysisOptions  # noqa: PLC0415
 
     options = AnalysisOptions(score_threshold=score, iou_threshold=iou, **wishes)
     copies = {} if output is None else _copies(output, images)
@@ -246,7 +246,7 @@ def _copies(output: Path, images: tuple[Path, ...]) -> dict[Path, Path]:
 
     Raises ConfigError, also when a picture is named twice.
     """
-    from stream_server.stills import annotated_path  # noqa: PLC0415
+    from stream_server.images.files import annotated_path  # noqa: PLC0415
 
     copies: dict[Path, Path] = {}
     for image in images:

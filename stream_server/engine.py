@@ -16,23 +16,23 @@ from detector.messages import DetectOptions
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
-from stream_server import crashes
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import OPEN, Lease
 from stream_server.accounts.marker import Marker
-from stream_server.admission import Admission
-from stream_server.check import check_classes, check_detector
+from stream_server.cameras import crashes
 from stream_server.config import CameraConfig, Config, SourceConfig
+from stream_server.detection.checks import check_classes, check_detector
 from stream_server.errors import ConfigError, LimitError, UnknownCamera
-from stream_server.fanout import Fanout
-from stream_server.image_analyst import ImageAnalyst
+from stream_server.images.admission import Admission
+from stream_server.images.service import ImageAnalyst
 from stream_server.jobs.jobs import Jobs
 from stream_server.pipeline import Pipeline
 from stream_server.readiness import WELL, detector_fault, has_cameras
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import Inbox, PushSource
-from stream_server.streams import Streams, Variant, Viewer
+from stream_server.streaming.fanout import Fanout
+from stream_server.streaming.streams import Streams, Variant, Viewer
 from stream_server.telemetry.stages import Telemetry
 
 log = logging.getLogger(__name__)

@@ -16,22 +16,22 @@ import numpy as np
 from detector.detections import BGRImage, Detections
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
-from stream_server import crashes
-from stream_server.analysis import Analysis, Analyst
 from stream_server.base.clock import wall_clock
 from stream_server.base.latest import Latest
-from stream_server.camera import Camera
+from stream_server.cameras import crashes
+from stream_server.cameras.camera import Camera
+from stream_server.cameras.history import History
 from stream_server.config import CameraConfig, DetectConfig, Overlay, SourceConfig, source_of
+from stream_server.detection.camera_detector import Analysis, Analyst
 from stream_server.drawing.annotate import Style, annotate
 from stream_server.drawing.message import message_picture
 from stream_server.errors import EncodeError, ImageError
-from stream_server.history import History
 from stream_server.media.encode import encode_jpeg, resize, scaled_wh
 from stream_server.media.frames import EncodedFrame, Frame, overload_note
-from stream_server.multipart import CANONICAL
-from stream_server.overload import STEPS, Governor
 from stream_server.sources.base import Source
-from stream_server.streams import Stream, Streams, Variant
+from stream_server.streaming.multipart import CANONICAL
+from stream_server.streaming.overload import STEPS, Governor
+from stream_server.streaming.streams import Stream, Streams, Variant
 from stream_server.telemetry.stages import Counters, Stopwatch
 
 log = logging.getLogger(__name__)

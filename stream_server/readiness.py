@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from detector.pool import PoolStatus
-from stream_server.camera import CameraState
+from stream_server.cameras.camera import CameraState
 from stream_server.config import NeededCameras
 
 WELL: frozenset[CameraState] = frozenset({"online", "idle", "waiting", "ended"})

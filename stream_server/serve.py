@@ -20,15 +20,15 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.glogging import Logger
 
-from stream_server import crashes
 from stream_server.accounts.accounts import Accounts, is_loopback
 from stream_server.accounts.marker import Marker, marker_for
 from stream_server.base.descriptors import LEAST_CONNECTIONS, Share, share_out
 from stream_server.base.logs import RepeatFilter
 from stream_server.base.malloc_arenas import share_arenas
-from stream_server.camera import Camera
+from stream_server.cameras import crashes
+from stream_server.cameras.camera import Camera
+from stream_server.cameras.crashes import CrashBoard
 from stream_server.config import Config
-from stream_server.crashes import CrashBoard
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.ownership import own_folders

@@ -20,12 +20,12 @@ from detector.pool import PoolStatus
 from stream_server.accounts.grants import Access, Grant
 from stream_server.base.clock import wall_clock
 from stream_server.base.logs import TAIL
+from stream_server.diagnostics.cameras import CameraInfo
 from stream_server.engine import Engine
 from stream_server.pipeline import Pipeline
 from stream_server.readiness import detector_fault, has_cameras
-from stream_server.schemas import CameraInfo
 from stream_server.settings.live import LiveSettings
-from stream_server.streams import Viewer
+from stream_server.streaming.streams import Viewer
 from stream_server.telemetry.percentiles import Counts, Latencies, percentile_s, total
 from stream_server.telemetry.stages import BUCKETS_S, STAGES, Stage
 from stream_server.telemetry.system_load import Load, LoadMeter

@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from detector.machine import usable_cores
 from detector.pool import PoolStatus
 from stream_server.advice import advice_for
-from stream_server.camera import CameraState
-from stream_server.overload import STEPS
+from stream_server.cameras.camera import CameraState
 from stream_server.pipeline import Pipeline
 from stream_server.settings.live import Shown
+from stream_server.streaming.overload import STEPS
 from stream_server.telemetry.system_load import DiskSpace, Load
 
 Level = Literal["ok", "warning", "error"]

@@ -12,12 +12,12 @@ import pytest
 
 from detector.detections import BGRImage
 from detector.pool import DetectorPool
-from stream_server import motion
-from stream_server.analysis import Analysis
+from stream_server.detection import motion
+from stream_server.detection.camera_detector import Analysis
 from stream_server.errors import ImageError
 from stream_server.media.frames import Picture
 from stream_server.pipeline import Pipeline
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from tests.leaks import wait_until
 from tests.sources import ScriptedSource, plain, raw_picture
 from tests.test_pipeline import WITHIN_S, becomes, running

@@ -19,8 +19,8 @@ import pytest
 
 from stream_server.base.clock import Clock
 from stream_server.base.redaction import RedactingFormatter
-from stream_server.camera import Camera, CameraState
-from stream_server.capture import Capture
+from stream_server.cameras.camera import Camera, CameraState
+from stream_server.cameras.capture import Capture
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.engine import Engine
 from stream_server.errors import AuthenticationFailed, SourceError
@@ -28,7 +28,7 @@ from stream_server.media.frames import EncodedFrame, Frame, Picture
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.webcam import WebcamSource
-from stream_server.streams import Variant, Viewer
+from stream_server.streaming.streams import Variant, Viewer
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
 from tests.cameras.videofile import number_of, write_numbered

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stream_server.base.backoff import Backoff
-from stream_server.capture import Capture
+from stream_server.cameras.capture import Capture
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError
 from stream_server.media.frames import Picture

@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from stream_server.web.app import create_app
 from stream_server.web.compat import clamped
 from stream_server.web.frigate import FrigateQuery

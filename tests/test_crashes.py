@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stream_server import crashes
+from stream_server.cameras import crashes
+from stream_server.cameras.crashes import PATIENCE, CrashBoard
 from stream_server.config import SourceConfig
-from stream_server.crashes import PATIENCE, CrashBoard
 from stream_server.errors import SourceError
 from tests.cameras.crashing import AT_ONCE, BY_A_PICTURE, ELSEWHERE
 from tests.patience import PATIENCE_S
@@ -54,7 +54,7 @@ def test_cameras_that_crashed_are_opened_last_and_alone(
     board: CrashBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("stream_server.crashes.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("stream_server.cameras.crashes.time.monotonic", lambda: now[0])
     first, second = SourceConfig(source="demo:", width=320), SourceConfig(source="demo:", width=640)
     for name, config in (("first", first), ("second", second)):
         state = board._read()

@@ -18,11 +18,11 @@ import pytest
 from detector.detections import Detections
 from detector.pool import DetectorPool
 from detector.requests import FutureDetections
-from stream_server.admission import Admission
 from stream_server.config import Config
 from stream_server.errors import ClientLimitError, LimitError
-from stream_server.image_analysis import AnalysisOptions, ImageAnalysis
-from stream_server.image_analyst import ImageAnalyst, Upload
+from stream_server.images.admission import Admission
+from stream_server.images.results import AnalysisOptions, ImageAnalysis
+from stream_server.images.service import ImageAnalyst, Upload
 from tests.leaks import wait_until
 from tests.posts import base64_of, post, post_form, post_json
 from tests.server import SMALL_DEMO, Answer, Server, run_command

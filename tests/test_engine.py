@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import LimitError
-from stream_server.streams import MAX_STREAMS, QUALITIES, WIDTHS, Variant
+from stream_server.streaming.streams import MAX_STREAMS, QUALITIES, WIDTHS, Variant
 from stream_server.web.app import create_app
 from tests.leaks import wait_until
 from tests.sources import ScriptedSource, plain, raw_picture

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_server import fanout as fanout_module
-from stream_server.fanout import Fanout
 from stream_server.media.frames import EncodedFrame
-from stream_server.multipart import CANONICAL, Framing
-from stream_server.streams import Stream, Streams, Variant
+from stream_server.streaming import fanout as fanout_module
+from stream_server.streaming.fanout import Fanout
+from stream_server.streaming.multipart import CANONICAL, Framing
+from stream_server.streaming.streams import Stream, Streams, Variant
 from tests.leaks import wait_until
 from tests.patience import PATIENCE_S, soon
 

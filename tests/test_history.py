@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from detector.detections import Detections
-from stream_server.analysis import Analysis
-from stream_server.history import KEPT_S, STEP_S, History
+from stream_server.cameras.history import KEPT_S, STEP_S, History
+from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.tracking import Tracker
 from stream_server.media.frames import Frame
-from stream_server.tracking import Tracker
 from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server
 

@@ -9,12 +9,12 @@ import pytest
 
 from detector.detections import BGRImage
 from stream_server.config import MotionConfig
+from stream_server.detection.motion import HOLD_S, WIDTH, MotionGate, small_grey
+from stream_server.detection.regions import Regions
 from stream_server.errors import ImageError
 from stream_server.media.av_pictures import PictureMaker
 from stream_server.media.frames import Picture
 from stream_server.media.jpeg import picture_of
-from stream_server.motion import HOLD_S, WIDTH, MotionGate, small_grey
-from stream_server.regions import Regions
 from stream_server.sources.demo import DemoScene
 from tests.sources import plain, raw_picture
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_server import multipart
-from stream_server.multipart import CANONICAL, Framing
+from stream_server.streaming import multipart
+from stream_server.streaming.multipart import CANONICAL, Framing
 
 part = CANONICAL.part
 

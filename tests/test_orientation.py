@@ -22,7 +22,7 @@ from stream_server.media.frames import Picture
 from stream_server.media.jpeg import decode, decode_grey, picture_of
 from stream_server.media.orientation import back, matrix_of, of_matrix, turn, turned_wh
 from stream_server.sources import open_source
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from stream_server.video import Options, annotate
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera

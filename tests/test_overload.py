@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_server.overload import STEPS, Governor
+from stream_server.streaming.overload import STEPS, Governor
 
 
 def after(governor: Governor, shares: list[float], began: float = 0.0) -> int:

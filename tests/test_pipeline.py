@@ -13,13 +13,13 @@ import pytest
 from detector.detections import BGRImage
 from detector.messages import DetectOptions
 from detector.pool import DetectorPool
-from stream_server import overload
 from stream_server.config import CameraConfig
+from stream_server.diagnostics.cameras import CameraInfo
 from stream_server.errors import ImageError, SourceEnded, SourceError
 from stream_server.media.frames import EncodedFrame, Picture
 from stream_server.pipeline import Pipeline
-from stream_server.schemas import CameraInfo
-from stream_server.streams import Variant, Viewer
+from stream_server.streaming import overload
+from stream_server.streaming.streams import Variant, Viewer
 from stream_server.telemetry.stages import Telemetry
 from tests.fakes import scripted_image
 from tests.leaks import wait_until

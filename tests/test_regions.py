@@ -9,7 +9,7 @@ import pytest
 
 from detector.detections import Detections
 from stream_server.config.polygons import Polygon, check_polygon
-from stream_server.regions import Regions, Thresholds, contains
+from stream_server.detection.regions import Regions, Thresholds, contains
 
 SIZE_WH = (1000, 500)
 LEFT_HALF: Polygon = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))

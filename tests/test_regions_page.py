@@ -14,7 +14,7 @@ import yaml
 
 from detector.detections import Detections
 from stream_server.config.polygons import Point, Polygon, check_polygon
-from stream_server.regions import Regions
+from stream_server.detection.regions import Regions
 from tests.accessibility import violations
 from tests.browser import WITHIN_MS, tab
 from tests.leaks import wait_until

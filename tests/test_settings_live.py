@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from stream_server.base import redaction
-from stream_server.check import check_camera
 from stream_server.config import CameraConfig, SourceConfig
+from stream_server.detection.checks import check_camera
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.live import LiveSettings
@@ -22,7 +22,7 @@ from stream_server.settings.watch import Watch
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import PushSource
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from stream_server.web.app import create_app
 from tests.leaks import wait_until
 from tests.sources import ScriptedSource, plain, raw_picture

@@ -25,11 +25,11 @@ from stream_server.accounts.store import Store
 from stream_server.advice import advice_for
 from stream_server.base import redaction
 from stream_server.base.logs import TAIL, LogTail
-from stream_server.camera import CameraState
+from stream_server.cameras.camera import CameraState
 from stream_server.config import CameraConfig, Config
 from stream_server.engine import Engine
 from stream_server.settings.live import Shown
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from stream_server.telemetry import system_load as load_module
 from stream_server.telemetry.percentiles import Latencies, percentile_s, total
 from stream_server.telemetry.stages import BUCKETS_S, STAGES, Telemetry

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stream_server.media.frames import EncodedFrame
-from stream_server.streams import Stream, Streams, Variant
+from stream_server.streaming.streams import Stream, Streams, Variant
 
 WITHIN_S = 20.0
 LIVE, SMALL = Variant(), Variant(width=320)

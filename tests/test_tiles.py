@@ -15,7 +15,7 @@ import stream_server
 from detector import load_detector
 from detector.detections import BGRImage, Detections
 from detector.errors import WorkerLost
-from stream_server.tiles import OVERLAP, Gathering, Tile, cut_out, merge, split
+from stream_server.detection.tiles import OVERLAP, Gathering, Tile, cut_out, merge, split
 from tests.sources import plain
 
 SIZE_WH = (1000, 500)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detector.detections import Detections
 from detector.nms import box_ious
-from stream_server.tracking import CARRIED_S, KEPT_AT_MOST_S, KEPT_S, SHOWN_S, Tracker
+from stream_server.detection.tracking import CARRIED_S, KEPT_AT_MOST_S, KEPT_S, SHOWN_S, Tracker
 
 Box = tuple[float, float, float, float]
 

@@ -23,7 +23,7 @@ from detector.speed import Speed, _wait_ready, measure, sample_images
 from detector.tuning import best_layout, choose, planner_for
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from tests.fakes import ScriptedDetector, load_scripted, scripted_image
 from tests.leaks import wait_until
 from tests.needs import CHECKOUT

@@ -15,12 +15,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from stream_server import schemas
-from stream_server.camera import CameraState
+from stream_server.cameras.camera import CameraState
 from stream_server.config import Config, NeededCameras
+from stream_server.diagnostics.cameras import CameraInfo, CameraList
 from stream_server.engine import Engine
-from stream_server.multipart import CANONICAL
 from stream_server.readiness import has_cameras
+from stream_server.schemas.detections import DetectionList
+from stream_server.streaming.multipart import CANONICAL
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera, numbered_jpeg
 from tests.leaks import wait_until
@@ -147,9 +148,9 @@ def test_api_lists_the_cameras_in_their_order(client: FlaskClient) -> None:
     answer = client.get("/api/v1/cameras")
     assert answer.content_type == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
-    cameras = schemas.CameraList.model_validate_json(answer.data, strict=True).cameras
+    cameras = CameraList.model_validate_json(answer.data, strict=True).cameras
     assert [camera.name for camera in cameras] == ["demo", "plain", "lost"]
-    assert set(answer.json["cameras"][0]) == set(schemas.CameraInfo.model_fields)
+    assert set(answer.json["cameras"][0]) == set(CameraInfo.model_fields)
     demo, plain, lost = cameras
     assert (demo.state, demo.reason, demo.width, demo.height) == ("online", "", 640, 360)
     assert demo.detects
@@ -161,14 +162,14 @@ def test_api_lists_the_cameras_in_their_order(client: FlaskClient) -> None:
 
 
 def test_api_shows_one_camera(client: FlaskClient) -> None:
-    info = schemas.CameraInfo.model_validate_json(client.get("/api/v1/cameras/demo").data, strict=True)
+    info = CameraInfo.model_validate_json(client.get("/api/v1/cameras/demo").data, strict=True)
     assert info.name == "demo"
     assert info.fps == pytest.approx(10, abs=5)
     assert 0 < info.detection_fps <= 7
 
 
 def test_api_shows_the_newest_detections(client: FlaskClient) -> None:
-    answer = schemas.DetectionList.model_validate_json(
+    answer = DetectionList.model_validate_json(
         client.get("/api/v1/cameras/demo/detections").data, strict=True
     )
     assert (answer.camera, answer.width, answer.height) == ("demo", 640, 360)

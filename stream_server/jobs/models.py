@@ -10,8 +10,8 @@ from detector.errors import ModelError
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from stream_server.config import Config
+from stream_server.detection.model_labels import KnownModel, named
 from stream_server.jobs.job import VideoOptions
-from stream_server.known_model import KnownModel, named
 from stream_server.video.options import Options
 
 LOAD_WITHIN_S = 120.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detector.detections import BGRImage
 from stream_server.base.clock import wall_clock
-from stream_server.multipart import CANONICAL, Framing
+from stream_server.streaming.multipart import CANONICAL, Framing
 
 GreyImage = NDArray[np.uint8]
 """(H, W) uint8, brightness."""

@@ -14,7 +14,7 @@ from detector.detections import BGRImage, Detections
 from detector.errors import DetectorError, DetectorTimeout, WorkerLost
 from detector.pool import DetectorPool
 from detector.requests import FutureDetections
-from stream_server.analysis import UNSURE
+from stream_server.detection.camera_detector import UNSURE
 from stream_server.errors import ImageError
 from stream_server.video.belt import Belt, BeltStopped
 from stream_server.video.footage import CopiedPacket, Footage, Shot

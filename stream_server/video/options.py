@@ -8,8 +8,8 @@ from typing import Literal
 
 from detector.catalog import DEFAULT_MODEL
 from detector.detector import SCORE_THRESHOLD
+from stream_server.detection.model_labels import KnownModel
 from stream_server.errors import OptionError
-from stream_server.known_model import KnownModel
 
 SideOutput = Literal["json", "csv", "srt", "coco", "contact-sheet", "clips"]
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from detector.detections import BGRImage, Detections
+from stream_server.detection.tracking import Tracker
 from stream_server.drawing.annotate import Style, annotate, line_width
 from stream_server.drawing.colours import class_colour
-from stream_server.tracking import Tracker
 from stream_server.video.looking import Seen
 from stream_server.video.options import Options
 

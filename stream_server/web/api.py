@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from stream_server import schemas
+from stream_server.diagnostics.cameras import CameraInfo, CameraList
+from stream_server.schemas.detections import DetectionList
 from stream_server.web.arguments import read_query
 from stream_server.web.current import cameras, pipeline
 from stream_server.web.live import DetectionsQuery
@@ -20,18 +21,18 @@ def _json(answer: BaseModel) -> Response:
 @blueprint.get("/cameras")
 def list_cameras() -> Response:
     """Return all cameras and how they are doing."""
-    infos = [schemas.CameraInfo.of(pipeline) for pipeline in cameras().values()]
-    return _json(schemas.CameraList(cameras=infos))
+    infos = [CameraInfo.of(pipeline) for pipeline in cameras().values()]
+    return _json(CameraList(cameras=infos))
 
 
 @blueprint.get("/cameras/<camera>")
 def show_camera(camera: str) -> Response:
     """Return one camera and how it is doing."""
-    return _json(schemas.CameraInfo.of(pipeline(camera)))
+    return _json(CameraInfo.of(pipeline(camera)))
 
 
 @blueprint.get("/cameras/<camera>/detections")
 def show_detections(camera: str) -> Response:
     """Return what was found in the camera's newest analysed frame."""
     query = read_query(DetectionsQuery)
-    return _json(schemas.DetectionList.of(pipeline(camera), tracks=query.tracks))
+    return _json(DetectionList.of(pipeline(camera), tracks=query.tracks))

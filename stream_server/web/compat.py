@@ -13,8 +13,8 @@ from typing import TypeVar
 from flask import Blueprint, Response, abort, request
 from pydantic import BaseModel, ValidationError
 
-from stream_server.multipart import CANONICAL, Framing
-from stream_server.streams import Variant
+from stream_server.streaming.multipart import CANONICAL, Framing
+from stream_server.streaming.streams import Variant
 from stream_server.web.current import cameras, first_camera, pipeline
 from stream_server.web.streaming import StreamQuery, snapshot_response, stream_response
 

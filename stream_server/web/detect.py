@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from werkzeug.exceptions import NotAcceptable, ServiceUnavailable
 
 from stream_server.drawing.annotate import annotate
-from stream_server.image_analysis import ImageAnalysis
-from stream_server.image_analyst import ImageAnalyst
+from stream_server.images.results import ImageAnalysis
+from stream_server.images.service import ImageAnalyst
 from stream_server.media.encode import encode_jpeg
 from stream_server.web.current import engine
 from stream_server.web.uploads import Asked, read_request

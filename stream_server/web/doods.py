@@ -19,14 +19,14 @@ from werkzeug.exceptions import BadRequest
 
 from detector.detections import Detections
 from detector.errors import DetectorBusy, DetectorError
+from stream_server.detection.model_labels import named
 from stream_server.drawing.annotate import annotate
 from stream_server.errors import LimitError, OptionError, StreamServerError
-from stream_server.image_analysis import MOST_DETECTIONS, AnalysisOptions
-from stream_server.image_analyst import ImageAnalyst, PendingAnalysis, Upload
-from stream_server.known_model import named
+from stream_server.images.results import MOST_DETECTIONS, AnalysisOptions
+from stream_server.images.service import ImageAnalyst, PendingAnalysis, Upload
 from stream_server.media.encode import encode_jpeg
 from stream_server.net.guarded_fetch import Fetcher
-from stream_server.streams import Variant
+from stream_server.streaming.streams import Variant
 from stream_server.web import websocket
 from stream_server.web.arguments import parse_json, reason_of
 from stream_server.web.current import cameras, engine, pipeline

@@ -8,7 +8,7 @@ import socket
 import time
 from types import TracebackType
 
-from stream_server.fanout import SEND_WITHIN_S
+from stream_server.streaming.fanout import SEND_WITHIN_S
 
 RETRY_MS = 2000
 """How long browsers wait before they come again."""

@@ -24,9 +24,9 @@ from werkzeug.exceptions import BadRequest
 from detector.errors import DetectorError
 from stream_server.engine import Engine
 from stream_server.errors import OptionError, StreamServerError
-from stream_server.fanout import TICK_S
-from stream_server.image_analysis import AnalysisOptions, ImageAnalysis
-from stream_server.image_analyst import ImageAnalyst, PendingAnalysis, Upload
+from stream_server.images.results import AnalysisOptions, ImageAnalysis
+from stream_server.images.service import ImageAnalyst, PendingAnalysis, Upload
+from stream_server.streaming.fanout import TICK_S
 from stream_server.web import websocket
 from stream_server.web.arguments import parse_json, read_query, reason_of
 from stream_server.web.current import engine

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stream_server.media.frames import EncodedFrame
 from stream_server.media.jpeg import decode
 from stream_server.pipeline import Pipeline
-from stream_server.streams import WIDTHS, Variant
+from stream_server.streaming.streams import WIDTHS, Variant
 from stream_server.web.compat import clamped
 from stream_server.web.current import pipeline
 from stream_server.web.streaming import newest_picture, stream_response

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from stream_server.base.clock import wall_clock
-from stream_server.history import KEPT_S, STEP_S, Sample
+from stream_server.cameras.history import KEPT_S, STEP_S, Sample
 from stream_server.pipeline import Pipeline
 from stream_server.web.arguments import read_query
 from stream_server.web.current import pipeline

@@ -17,13 +17,13 @@ from flask import Blueprint, Response, abort, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.accounts.grants import Lease
-from stream_server.analysis import Analysis
+from stream_server.detection.camera_detector import Analysis
 from stream_server.engine import Engine
 from stream_server.errors import EncodeError, ImageError
-from stream_server.fanout import TICK_S
 from stream_server.pipeline import Pipeline
-from stream_server.schemas import DetectionList
-from stream_server.streams import Variant
+from stream_server.schemas.detections import DetectionList
+from stream_server.streaming.fanout import TICK_S
+from stream_server.streaming.streams import Variant
 from stream_server.web import websocket
 from stream_server.web.arguments import read_query
 from stream_server.web.current import engine, lease, pipeline

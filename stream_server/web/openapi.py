@@ -19,10 +19,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
 
 import stream_server
-from stream_server import schemas
 from stream_server.web.access import NEEDS, Need
 from stream_server.web.operations import JPEG, MJPEG, OPERATIONS, PROBLEM, Content, Operation
 from stream_server.web.prose import inline
+from stream_server.web.schemas import Problem
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -148,7 +148,7 @@ class _Types:
     """The schemas of all pydantic types in use."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        asked: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(schemas.Problem, "serialization"): None}
+        asked: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
         for operation in operations:
             answers = (operation.answer or {}, *operation.others.values())
             sent = (operation.body or {}).values()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from stream_server import schemas
-from stream_server.image_analysis import AnalysisOptions
+from stream_server.diagnostics.cameras import CameraInfo, CameraList
+from stream_server.images.results import AnalysisOptions
+from stream_server.schemas.detections import DetectionList
 from stream_server.status import ServerStatus
 from stream_server.web.detect import DetectAnswer
 from stream_server.web.discovery_api import Discovered, DiscoveryBody
@@ -17,6 +18,7 @@ from stream_server.web.history import CameraHistory, HistoryQuery
 from stream_server.web.links import LinkBody, SignedLink
 from stream_server.web.live import DetectionsQuery, LiveQuery
 from stream_server.web.push import PushQuery
+from stream_server.web.schemas import Health, Problem, Pushed, Readiness
 from stream_server.web.settings_api import MERGE_PATCH, CameraBody, Finding, SettingsInfo, TestBody
 from stream_server.web.status import StatusQuery
 from stream_server.web.streaming import StreamQuery
@@ -28,7 +30,7 @@ from stream_server.web.video_uploads import PIECE, VideoBody, VideoQuery
 Content = Mapping[str, type[BaseModel] | None]
 """By media type the type of JSON; None: bytes or text of that kind."""
 
-PROBLEM: Content = {"application/problem+json": schemas.Problem}
+PROBLEM: Content = {"application/problem+json": Problem}
 JPEG = "image/jpeg"
 MJPEG = "multipart/x-mixed-replace"
 ANY_BYTES = "application/octet-stream"
@@ -62,9 +64,9 @@ def _json(model: type[BaseModel]) -> Content:
 
 OPERATIONS: Mapping[str, Operation] = {
     "status.show": Operation("server", _json(ServerStatus), StatusQuery),
-    "api.list_cameras": Operation("cameras", _json(schemas.CameraList)),
-    "api.show_camera": Operation("cameras", _json(schemas.CameraInfo), errors=(404,)),
-    "api.show_detections": Operation("cameras", _json(schemas.DetectionList), DetectionsQuery, errors=(404,)),
+    "api.list_cameras": Operation("cameras", _json(CameraList)),
+    "api.show_camera": Operation("cameras", _json(CameraInfo), errors=(404,)),
+    "api.show_detections": Operation("cameras", _json(DetectionList), DetectionsQuery, errors=(404,)),
     "history.history": Operation("cameras", _json(CameraHistory), HistoryQuery, errors=(404,)),
     "streaming.stream": Operation("cameras", {MJPEG: None}, StreamQuery, errors=(404, 503)),
     "streaming.snapshot": Operation("cameras", {JPEG: None}, StreamQuery, errors=(404, 503)),
@@ -77,7 +79,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "wall.no_wall": Operation("cameras", None, errors=(501, 503), about="wall.wall"),
     "push.push": Operation(
         "cameras",
-        _json(schemas.Pushed),
+        _json(Pushed),
         PushQuery,
         {JPEG: None, MJPEG: None, "video/x-motion-jpeg": None, ANY_BYTES: None},
         errors=(404, 409, 411, 413, 503),
@@ -140,8 +142,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "settings_api.test": Operation(
         "settings", _json(Finding), body=_json(TestBody), errors=(413, 415, 422, 503)
     ),
-    "health.healthz": Operation("server", _json(schemas.Health), others={503: _json(schemas.Health)}),
-    "health.readyz": Operation("server", _json(schemas.Readiness), others={503: _json(schemas.Readiness)}),
+    "health.healthz": Operation("server", _json(Health), others={503: _json(Health)}),
+    "health.readyz": Operation("server", _json(Readiness), others={503: _json(Readiness)}),
     "metrics.metrics": Operation("server", {"text/plain": None}),
     "openapi.document": Operation("server", {"application/json": None}),
 }

@@ -21,15 +21,15 @@ from wsproto.frame_protocol import CloseReason
 
 from stream_server.engine import Engine
 from stream_server.errors import ImageError, SenderThere
-from stream_server.fanout import TICK_S
 from stream_server.media.jpeg import SOI, picture_of
 from stream_server.media.mjpeg_parser import MAX_PART_BYTES, MjpegParser
-from stream_server.schemas import Pushed
 from stream_server.sources.push import Inbox, Sender
+from stream_server.streaming.fanout import TICK_S
 from stream_server.web import websocket
 from stream_server.web.arguments import read_query
 from stream_server.web.bodies import BodyLost, EndlessBody
 from stream_server.web.current import engine, lease, pipeline
+from stream_server.web.schemas import Pushed
 from stream_server.web.takeover import one_of_the_budget
 from stream_server.web.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
 

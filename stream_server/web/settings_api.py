@@ -10,12 +10,12 @@ from flask import Blueprint, Response, abort, json, request
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from stream_server.base import redaction
-from stream_server.camera import Camera
+from stream_server.cameras.camera import Camera
+from stream_server.cameras.probe import Probe
 from stream_server.config import SourceConfig, source_of
 from stream_server.config.validation import explain_errors
 from stream_server.errors import ConfigError
 from stream_server.settings.masking import unmasked
-from stream_server.settings.probe import Probe
 from stream_server.web.arguments import parse_json
 from stream_server.web.current import engine, settings
 from stream_server.web.uploads import bounded_body

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import ServiceUnavailable
 
 from stream_server.base.clock import wall_clock
-from stream_server.camera import Camera, CameraState
+from stream_server.cameras.camera import Camera, CameraState
 from stream_server.config import CameraConfig, Overlay
-from stream_server.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
 from stream_server.media.frames import EncodedFrame
-from stream_server.multipart import CANONICAL, Framing
-from stream_server.streams import Variant, Viewer
+from stream_server.streaming.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
+from stream_server.streaming.multipart import CANONICAL, Framing
+from stream_server.streaming.streams import Variant, Viewer
 from stream_server.web.arguments import read_query
 from stream_server.web.current import engine, lease, pipeline
 

@@ -18,8 +18,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 
 from stream_server.errors import ImageError, ImageTooLarge, OptionError
-from stream_server.image_analysis import AnalysisOptions
-from stream_server.image_analyst import Upload
+from stream_server.images.results import AnalysisOptions
+from stream_server.images.service import Upload
 from stream_server.net.guarded_fetch import Fetcher
 from stream_server.web.arguments import OUR_PARAMETERS, explained, parse_json, query
 from stream_server.web.current import engine

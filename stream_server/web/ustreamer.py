@@ -14,9 +14,9 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.media.frames import EncodedFrame
-from stream_server.multipart import Framing
 from stream_server.pipeline import Pipeline
-from stream_server.streams import Viewer
+from stream_server.streaming.multipart import Framing
+from stream_server.streaming.streams import Viewer
 from stream_server.web.compat import BOUNDARY, clamped, stream_of, variant_of
 from stream_server.web.current import first_camera, pipeline
 from stream_server.web.doods import stream_of_request

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from stream_server.accounts.grants import Grant, Lease
 from stream_server.engine import Engine
 from stream_server.errors import StreamServerError
-from stream_server.fanout import TICK_S
 from stream_server.jobs.job import ENDED, Job
+from stream_server.streaming.fanout import TICK_S
 from stream_server.web import websocket
 from stream_server.web.current import engine, grant, lease
 from stream_server.web.eventstream import EventStream

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_server.image_analysis import AnalysisOptions, ImageAnalysis
-from stream_server.image_analyst import Upload
+from stream_server.images.results import AnalysisOptions, ImageAnalysis
+from stream_server.images.service import Upload
 from stream_server.web.current import engine
 from stream_server.web.detect import admitted
 from stream_server.web.uploads import check_count, decode_base64, read_json

@@ -30,9 +30,9 @@ from stream_server.base.clock import wall_clock
 from stream_server.base.rates import Throttle
 from stream_server.engine import Engine
 from stream_server.errors import LimitError, OptionError
-from stream_server.fanout import REPEAT_S, TICK_S
 from stream_server.media.frames import EncodedFrame
-from stream_server.streams import Viewer
+from stream_server.streaming.fanout import REPEAT_S, TICK_S
+from stream_server.streaming.streams import Viewer
 from stream_server.web import websocket
 from stream_server.web.arguments import parse_json, reason_of
 from stream_server.web.current import engine

@@ -17,20 +17,12 @@ from types import TracebackType
 from flask import Response, abort, request
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
-from wsproto.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Ping,
-    Request,
-    TextMessage,
-)
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from stream_server.accounts.grants import Lease
-from stream_server.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
+from stream_server.streaming.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
 from stream_server.web.current import engine, lease
 from stream_server.web.proxy import is_own_origin
 from stream_server.web.takeover import Finished, one_of_the_budget, take_socket

@@ -13,7 +13,7 @@ from stream_server.base import redaction
 from stream_server.base.clock import Clock, SystemClock
 from stream_server.base.latest import Latest
 from stream_server.base.rates import RateMeter
-from stream_server.capture import Capture
+from stream_server.cameras.capture import Capture
 from stream_server.config import CameraConfig, SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError, SourceWaiting
 from stream_server.media.frames import Frame, Picture

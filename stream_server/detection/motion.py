@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_server.config import MotionConfig
+from stream_server.detection.regions import Regions
 from stream_server.media.frames import GreyImage, Picture
-from stream_server.regions import Regions
 
 WIDTH = 160
 """Of the small picture's longer side: a person 50 pixels high in 1280x720 is 6 pixels high there."""

@@ -1,16 +1,10 @@
-"""The types of the JSON API."""
+"""JSON about a camera and how it is doing."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
-from stream_server.analysis import Analysis
-from stream_server.base.clock import wall_clock
-from stream_server.camera import CameraState
-from stream_server.objects import Detection, Track, detection_list, track_list
+from stream_server.cameras.camera import CameraState
 from stream_server.pipeline import Pipeline
 
 
@@ -68,74 +62,7 @@ class CameraInfo(BaseModel):
         )
 
 
-class Health(BaseModel):
-    """Whether the process lives."""
-
-    status: Literal["ok", "broken"]
-
-
-class Readiness(BaseModel):
-    """Whether the server does its whole job."""
-
-    status: Literal["ready", "not ready"]
-    troubles: list[str] = Field([], description="What does not work, for those who may see all cameras.")
-
-
-class Problem(BaseModel):
-    """What went wrong (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    field: str | None = Field(None, description="The part of the request that is wrong.")
-    limit: int | None = Field(None, description="The limit that was exceeded.")
-
-
 class CameraList(BaseModel):
     """All cameras, in the order of the configuration."""
 
     cameras: list[CameraInfo]
-
-
-class Pushed(BaseModel):
-    """What was taken of what was pushed to a camera."""
-
-    camera: str
-    pictures: int
-    rejected: int = Field(description="Parts that were no JPEG, or one that is too large.")
-
-
-class DetectionList(BaseModel):
-    """What was found in the newest analysed frame of a camera."""
-
-    camera: str
-    sequence: int | None = Field(description="The frame's number; null before the first analysed frame.")
-    captured_at: datetime | None = Field(description="When the frame arrived, UTC.")
-    width: int
-    height: int
-    detections: list[Detection]
-    tracks: list[Track] | None = Field(
-        None, description="What is followed since, also where this frame does not show it; if asked for."
-    )
-
-    @classmethod
-    def of(
-        cls, pipeline: Pipeline, analysis: Analysis | None = None, *, tracks: bool = False
-    ) -> DetectionList:
-        """Return what an analysis of `pipeline` says; default: its newest. tracks: what is followed, too."""
-        analysis = analysis or pipeline.analysis
-        if analysis is None:
-            return cls(
-                camera=pipeline.name, sequence=None, captured_at=None, width=0, height=0, detections=[]
-            )
-        frame = analysis.frame
-        return cls(
-            camera=pipeline.name,
-            sequence=frame.sequence,
-            captured_at=datetime.fromtimestamp(wall_clock(frame.captured_at), timezone.utc),
-            width=frame.size_wh[0],
-            height=frame.size_wh[1],
-            detections=detection_list(analysis.detections, frame.size_wh, pipeline.labels),
-            tracks=track_list(analysis.followed, frame.size_wh, pipeline.labels) if tracks else None,
-        )

@@ -9,8 +9,8 @@ from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 
 from stream_server.base.redaction import redact
-from stream_server.check import measure
 from stream_server.config import SourceConfig
+from stream_server.detection.checks import measure
 from stream_server.errors import LimitError, SourceError, reason_of
 from stream_server.sources import open_source
 from stream_server.sources.base import Source

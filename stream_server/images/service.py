@@ -16,9 +16,9 @@ from detector.errors import DetectorBusy
 from detector.pool import DetectorPool
 from detector.requests import FutureDetections
 from stream_server.config import Config
+from stream_server.detection.model_labels import KnownModel, named
 from stream_server.errors import ImageError, LimitError
-from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, Timings
-from stream_server.known_model import KnownModel, named
+from stream_server.images.results import AnalysisOptions, ImageAnalysis, Timings
 from stream_server.media.image_decoding import ImageLimits, check_image_bytes, decode_pixels
 
 PICTURES_IN_MEMORY = 4

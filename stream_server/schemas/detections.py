@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field
 
 from detector.detections import Detections
 from stream_server.base.clock import wall_clock
-from stream_server.tracking import Followed
+from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.tracking import Followed
+from stream_server.pipeline import Pipeline
 
 
 class Box(BaseModel):
@@ -116,3 +118,38 @@ def _box(box: NDArray[np.float32], width: float, height: float, digits: int) -> 
         x_max=round(x_max / width, digits),
         y_max=round(y_max / height, digits),
     )
+
+
+class DetectionList(BaseModel):
+    """What was found in the newest analysed frame of a camera."""
+
+    camera: str
+    sequence: int | None = Field(description="The frame's number; null before the first analysed frame.")
+    captured_at: datetime | None = Field(description="When the frame arrived, UTC.")
+    width: int
+    height: int
+    detections: list[Detection]
+    tracks: list[Track] | None = Field(
+        None, description="What is followed since, also where this frame does not show it; if asked for."
+    )
+
+    @classmethod
+    def of(
+        cls, pipeline: Pipeline, analysis: Analysis | None = None, *, tracks: bool = False
+    ) -> DetectionList:
+        """Return what an analysis of `pipeline` says; default: its newest. tracks: what is followed, too."""
+        analysis = analysis or pipeline.analysis
+        if analysis is None:
+            return cls(
+                camera=pipeline.name, sequence=None, captured_at=None, width=0, height=0, detections=[]
+            )
+        frame = analysis.frame
+        return cls(
+            camera=pipeline.name,
+            sequence=frame.sequence,
+            captured_at=datetime.fromtimestamp(wall_clock(frame.captured_at), timezone.utc),
+            width=frame.size_wh[0],
+            height=frame.size_wh[1],
+            detections=detection_list(analysis.detections, frame.size_wh, pipeline.labels),
+            tracks=track_list(analysis.followed, frame.size_wh, pipeline.labels) if tracks else None,
+        )

@@ -15,7 +15,7 @@ from stream_server.base.rates import RateMeter, Throttle
 from stream_server.config import Overlay
 from stream_server.errors import LimitError
 from stream_server.media.frames import EncodedFrame, Frame
-from stream_server.multipart import CANONICAL, Framing
+from stream_server.streaming.multipart import CANONICAL, Framing
 
 WIDTHS = (160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840, 7680)
 QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)

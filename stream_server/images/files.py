@@ -7,9 +7,9 @@ from pathlib import Path
 
 from detector.detector import Detector
 from stream_server.base.file_names import MAX_BYTES, readable, shortened
+from stream_server.detection.model_labels import KnownModel
 from stream_server.drawing.annotate import annotate
-from stream_server.image_analysis import AnalysisOptions, ImageAnalysis, Timings
-from stream_server.known_model import KnownModel
+from stream_server.images.results import AnalysisOptions, ImageAnalysis, Timings
 from stream_server.media.encode import encode_jpeg
 from stream_server.media.image_decoding import ImageLimits, decode_image
 

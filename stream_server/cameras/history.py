@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stream_server.analysis import Analysis
+from stream_server.detection.camera_detector import Analysis
 
 STEP_S = 2.0
 KEPT_S = 600.0

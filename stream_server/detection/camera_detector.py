@@ -16,15 +16,15 @@ from detector.messages import DetectOptions
 from detector.pool import DetectorPool
 from stream_server.base.rates import RateMeter
 from stream_server.config import DetectConfig
+from stream_server.detection.motion import MotionGate
+from stream_server.detection.regions import Regions, Thresholds
+from stream_server.detection.schedule import Turns
+from stream_server.detection.tiles import Gathering, Tile, cut_out, merge, split
+from stream_server.detection.tracking import Followed, Tracker
 from stream_server.errors import ImageError
 from stream_server.media.encode import encode_jpeg, resize
 from stream_server.media.frames import Frame
-from stream_server.motion import MotionGate
-from stream_server.regions import Regions, Thresholds
 from stream_server.telemetry.stages import Counters, Stopwatch
-from stream_server.tiles import Gathering, Tile, cut_out, merge, split
-from stream_server.tracking import Followed, Tracker
-from stream_server.turns import Turns
 
 UNSURE = 0.5
 """Objects already followed are looked for down to this share of the threshold (ByteTrack's second stage)."""

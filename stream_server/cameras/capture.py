@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from stream_server import crashes
 from stream_server.base.backoff import Backoff
 from stream_server.base.clock import Clock
+from stream_server.cameras import crashes
 from stream_server.config import SourceConfig
 from stream_server.config.source_url import SourceKind
 from stream_server.errors import AuthenticationFailed, SourceEnded, SourceError

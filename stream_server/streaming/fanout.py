@@ -13,8 +13,8 @@ from types import TracebackType
 
 from stream_server.base.rates import Throttle
 from stream_server.media.frames import EncodedFrame
-from stream_server.multipart import Framing
-from stream_server.streams import Stream, Viewer
+from stream_server.streaming.multipart import Framing
+from stream_server.streaming.streams import Stream, Viewer
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from detector.detections import BGRImage, Detections
 from detector.detector import MAX_DETECTIONS
 from stream_server.config import DetectorConfig
-from stream_server.known_model import KnownModel
-from stream_server.objects import Detection, detection_list
+from stream_server.detection.model_labels import KnownModel
+from stream_server.schemas.detections import Detection, detection_list
 
 MOST_DETECTIONS = 1000
 

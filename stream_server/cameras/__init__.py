@@ -1,0 +1,1 @@
+"""One camera: its thread, its state, its last minutes, a look at it."""

@@ -1,0 +1,1 @@
+"""Images from anybody: admission, detection, files and answers."""

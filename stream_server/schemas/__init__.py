@@ -1,0 +1,1 @@
+"""JSON that leaves the product, whichever way it goes."""

@@ -1,0 +1,1 @@
+"""Variants, viewers, framing, and the loop that sends to all."""

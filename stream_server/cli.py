@@ -19,8 +19,9 @@ from stream_server.accounts.command import token, user
 from stream_server.accounts.link_command import urls
 from stream_server.base.file_names import alternatives
 from stream_server.base.redaction import redact
+from stream_server.cameras.probe import check_camera
 from stream_server.config import Config, DetectorConfig
-from stream_server.detection.checks import check_camera, check_detector
+from stream_server.detection.checks import check_detector
 from stream_server.errors import ConfigError, ImageError, StreamServerError, reason_of
 from stream_server.models.command import models
 from stream_server.settings.origin import Origin, Reading

@@ -27,9 +27,9 @@ from stream_server.drawing.annotate import Style, annotate
 from stream_server.drawing.message import message_picture
 from stream_server.errors import EncodeError, ImageError
 from stream_server.media.encode import encode_jpeg, resize, scaled_wh
-from stream_server.media.frames import EncodedFrame, Frame, overload_note
+from stream_server.media.frames import EncodedFrame, Frame
 from stream_server.sources.base import Source
-from stream_server.streaming.multipart import CANONICAL
+from stream_server.streaming.multipart import CANONICAL, overload_note
 from stream_server.streaming.overload import STEPS, Governor
 from stream_server.streaming.streams import Stream, Streams, Variant
 from stream_server.telemetry.stages import Counters, Stopwatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from stream_server.detection.checks import measure
+from stream_server.cameras.probe import measure
 from stream_server.media.frames import Picture
 from stream_server.media.jpeg import picture_of
 from tests.cameras.http import numbered_jpeg

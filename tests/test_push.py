@@ -20,8 +20,8 @@ from wsproto.events import BytesMessage, TextMessage
 
 from stream_server.accounts.grants import Role
 from stream_server.accounts.store import Store
+from stream_server.cameras.probe import check_camera
 from stream_server.config import CameraConfig, Config
-from stream_server.detection.checks import check_camera
 from stream_server.engine import Engine
 from stream_server.errors import SenderThere, SourceError, SourceWaiting
 from stream_server.media.jpeg import picture_of

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from stream_server.base import redaction
+from stream_server.cameras.probe import check_camera
 from stream_server.config import CameraConfig, SourceConfig
-from stream_server.detection.checks import check_camera
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.live import LiveSettings

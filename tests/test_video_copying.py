@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from detector.pool import DetectorPool
+from stream_server.cameras.probe import check_camera
 from stream_server.config import CameraConfig
-from stream_server.detection.checks import check_camera
 from stream_server.video import Options, annotate
 from tests.leaks import wait_until
 from tests.needs import need

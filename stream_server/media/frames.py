@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.detections import BGRImage
-from stream_server.base.clock import wall_clock
-from stream_server.streaming.multipart import CANONICAL, Framing
 
 GreyImage = NDArray[np.uint8]
 """(H, W) uint8, brightness."""
@@ -111,6 +109,7 @@ class EncodedFrame:
     captured_at, encoded_at: `time.monotonic()` seconds.
     is_message: whether it shows why there is no picture rather than a picture.
     overload: how many steps below what was asked for it is; see `overload.STEPS`.
+    parts: the JPEG in other framings, as they are asked for; see `multipart.part_of`.
     """
 
     jpeg: bytes
@@ -121,24 +120,4 @@ class EncodedFrame:
     encoded_at: float
     is_message: bool = False
     overload: int = 0
-    _parts: dict[Framing, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def part_in(self, framing: Framing) -> bytes:
-        """Return the part as `framing` wants it, made when first asked for; any thread may ask.
-
-        Two threads at once make it twice, which is cheaper than a lock: both are right.
-        """
-        if framing is CANONICAL:
-            return self.part
-        part = self._parts.get(framing)
-        if part is None:
-            headers = framing.more_headers(self) if framing.more_headers else {}
-            notes = overload_note(self.overload)
-            part = framing.part(self.jpeg, wall_clock(self.captured_at), {**notes, **headers})
-            self._parts[framing] = part
-        return part
-
-
-def overload_note(level: int) -> dict[str, str]:
-    """Return the part header that says how far down the server has stepped; none when it has not."""
-    return {"X-Overload": str(level)} if level else {}
+    parts: dict[Hashable, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)

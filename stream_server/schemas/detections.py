@@ -13,7 +13,6 @@ from detector.detections import Detections
 from stream_server.base.clock import wall_clock
 from stream_server.detection.camera_detector import Analysis
 from stream_server.detection.tracking import Followed
-from stream_server.pipeline import Pipeline
 
 
 class Box(BaseModel):
@@ -135,21 +134,21 @@ class DetectionList(BaseModel):
 
     @classmethod
     def of(
-        cls, pipeline: Pipeline, analysis: Analysis | None = None, *, tracks: bool = False
+        cls, camera: str, labels: Mapping[int, str], analysis: Analysis | None, *, tracks: bool = False
     ) -> DetectionList:
-        """Return what an analysis of `pipeline` says; default: its newest. tracks: what is followed, too."""
-        analysis = analysis or pipeline.analysis
+        """Return what an analysis of a camera's frame says; None: that there was none yet.
+
+        labels: the names of the class ids. tracks: what is followed, too.
+        """
         if analysis is None:
-            return cls(
-                camera=pipeline.name, sequence=None, captured_at=None, width=0, height=0, detections=[]
-            )
+            return cls(camera=camera, sequence=None, captured_at=None, width=0, height=0, detections=[])
         frame = analysis.frame
         return cls(
-            camera=pipeline.name,
+            camera=camera,
             sequence=frame.sequence,
             captured_at=datetime.fromtimestamp(wall_clock(frame.captured_at), timezone.utc),
             width=frame.size_wh[0],
             height=frame.size_wh[1],
-            detections=detection_list(analysis.detections, frame.size_wh, pipeline.labels),
-            tracks=track_list(analysis.followed, frame.size_wh, pipeline.labels) if tracks else None,
+            detections=detection_list(analysis.detections, frame.size_wh, labels),
+            tracks=track_list(analysis.followed, frame.size_wh, labels) if tracks else None,
         )

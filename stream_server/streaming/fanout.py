@@ -13,7 +13,7 @@ from types import TracebackType
 
 from stream_server.base.rates import Throttle
 from stream_server.media.frames import EncodedFrame
-from stream_server.streaming.multipart import Framing
+from stream_server.streaming.multipart import Framing, part_of
 from stream_server.streaming.streams import Stream, Viewer
 
 log = logging.getLogger(__name__)
@@ -292,7 +292,7 @@ class Fanout:
         """
         frame, now = group.newest, time.monotonic()
         assert frame is not None
-        part = frame.part_in(group.framing)
+        part = part_of(frame, group.framing)
         for connection in tuple(group.connections):
             if not connection.rest and not connection.is_ending:
                 connection.seen = frame
@@ -309,7 +309,7 @@ class Fanout:
         if frame and is_behind:
             connection.seen = group.newest
             if frame is not connection.shown:
-                self._send(connection, frame, frame.part_in(group.framing), now)
+                self._send(connection, frame, part_of(frame, group.framing), now)
         if has_ended:
             self._end(connection)
 
@@ -360,7 +360,8 @@ class Fanout:
             self._offer(connection, now)
         elif silent_s > connection.repeat_after_s:
             connection.repeated = connection.shown
-            self._send(connection, connection.shown, connection.shown.part_in(connection.viewer.framing), now)
+            part = part_of(connection.shown, connection.viewer.framing)
+            self._send(connection, connection.shown, part, now)
 
     def _dismiss(self, connection: _Connection) -> None:
         """End the connection of one who may watch no more, who has a tick to take the part on its way."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stream_server.media.frames import EncodedFrame
+from stream_server.base.clock import wall_clock
+from stream_server.media.frames import EncodedFrame
 
 MAX_HEADER_LINE_BYTES = 127
 """FFmpeg's mpjpeg demuxer reads header lines, line break included, into 128 bytes."""
@@ -78,6 +77,27 @@ class Framing:
 
 CANONICAL = Framing()
 """Our own, which every frame comes in; see `EncodedFrame.part`."""
+
+
+def part_of(frame: EncodedFrame, framing: Framing) -> bytes:
+    """Return the frame's part as `framing` wants it, made when first asked for; any thread may ask.
+
+    Two threads at once make it twice, which is cheaper than a lock: both are right.
+    """
+    if framing is CANONICAL:
+        return frame.part
+    part = frame.parts.get(framing)
+    if part is None:
+        headers = framing.more_headers(frame) if framing.more_headers else {}
+        notes = overload_note(frame.overload)
+        part = framing.part(frame.jpeg, wall_clock(frame.captured_at), {**notes, **headers})
+        frame.parts[framing] = part
+    return part
+
+
+def overload_note(level: int) -> dict[str, str]:
+    """Return the part header that says how far down the server has stepped; none when it has not."""
+    return {"X-Overload": str(level)} if level else {}
 
 
 def _block(headers: Mapping[str, str]) -> bytes:

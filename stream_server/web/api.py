@@ -35,4 +35,5 @@ def show_camera(camera: str) -> Response:
 def show_detections(camera: str) -> Response:
     """Return what was found in the camera's newest analysed frame."""
     query = read_query(DetectionsQuery)
-    return _json(DetectionList.of(pipeline(camera), tracks=query.tracks))
+    watched = pipeline(camera)
+    return _json(DetectionList.of(watched.name, watched.labels, watched.analysis, tracks=query.tracks))

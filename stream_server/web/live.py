@@ -156,7 +156,9 @@ class _Talk:
         except (ImageError, EncodeError) as exc:
             log.debug("camera %s: a frame was not sent: %s", self._watched.name, exc)
             return
-        found = DetectionList.of(self._watched, analysis, tracks=self._wants_tracks)
+        found = DetectionList.of(
+            self._watched.name, self._watched.labels, analysis, tracks=self._wants_tracks
+        )
         self._socket.send(found.model_dump_json())
         if jpeg is not None:
             self._socket.send(jpeg)
@@ -181,7 +183,7 @@ def _send_events(
         while not (running.is_closing or held.is_over or follower.has_ended):
             opened.wait(TICK_S)
             if analysis := follower.next():
-                found = DetectionList.of(watched, analysis, tracks=tracks)
+                found = DetectionList.of(watched.name, watched.labels, analysis, tracks=tracks)
                 opened.send("detections", str(found.sequence), found.model_dump_json())
                 sent_at = time.monotonic()
             elif time.monotonic() - sent_at > HEARTBEAT_S:

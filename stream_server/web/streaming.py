@@ -17,7 +17,7 @@ from stream_server.cameras.camera import Camera, CameraState
 from stream_server.config import CameraConfig, Overlay
 from stream_server.media.frames import EncodedFrame
 from stream_server.streaming.fanout import REPEAT_FIRST_S, REPEAT_S, Fanout
-from stream_server.streaming.multipart import CANONICAL, Framing
+from stream_server.streaming.multipart import CANONICAL, Framing, part_of
 from stream_server.streaming.streams import Variant, Viewer
 from stream_server.web.arguments import read_query
 from stream_server.web.current import engine, lease, pipeline
@@ -164,7 +164,7 @@ def _parts(viewer: Viewer) -> Iterator[bytes]:
             is_soon = shown is None or (framing.repeats_last and newer is not None)
             repeat_s = REPEAT_FIRST_S if is_soon else REPEAT_S
             viewer.count_part(time.monotonic())
-            yield opening + frame.part_in(framing)
+            yield opening + part_of(frame, framing)
             opening, shown, until = b"", frame, time.monotonic() + repeat_s
 
 

@@ -22,12 +22,12 @@ from stream_server.accounts.marker import Marker
 from stream_server.cameras import crashes
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.detection.checks import check_classes, check_detector
+from stream_server.diagnostics.readiness import WELL, detector_fault, has_cameras
 from stream_server.errors import ConfigError, LimitError, UnknownCamera
 from stream_server.images.admission import Admission
 from stream_server.images.service import ImageAnalyst
 from stream_server.jobs.jobs import Jobs
 from stream_server.pipeline import Pipeline
-from stream_server.readiness import WELL, detector_fault, has_cameras
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import Inbox, PushSource

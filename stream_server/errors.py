@@ -1,4 +1,4 @@
-"""The server's error tree; `web/app.py` maps it to status codes, `cli.py` to exit codes."""
+"""The server's error tree; `web/app.py` maps it to status codes, `cli/main.py` to exit codes."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ import stream_server.jobs.tables  # noqa: F401 - in the same database
 from stream_server.accounts import passwords
 from stream_server.accounts.accounts import Accounts, TooManyTries, is_loopback
 from stream_server.accounts.grants import OPEN, Grant
+from stream_server.accounts.rate_limit import MAX_KEYS, Tries
 from stream_server.accounts.snapshot import EMPTY
 from stream_server.accounts.store import Store
-from stream_server.accounts.tries import MAX_KEYS, Tries
 from stream_server.cli import command
 from stream_server.config import Config
 from stream_server.database.base import Base

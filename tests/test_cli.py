@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import stream_server
 from stream_server.cli import command
-from stream_server.sources.webcams import find_webcams
+from stream_server.sources.v4l2 import find_webcams
 from tests.cameras.http import HTTPCamera
 from tests.patience import soon
 from tests.server import CHECKOUT, NO_DETECTOR, SMALL_DEMO, Server, run_command

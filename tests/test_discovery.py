@@ -21,7 +21,7 @@ from stream_server.discovery.onvif import Login, own_address
 from stream_server.discovery.soap import NotSoap, envelope, parse
 from stream_server.discovery.wsdiscovery import find_interfaces, is_at, probe, read_answer
 from stream_server.errors import AuthenticationFailed, LimitError, OptionError, SourceError
-from stream_server.sources.webcams import WebcamInfo
+from stream_server.sources.v4l2 import WebcamInfo
 from tests.cameras.onvif import OnvifCamera
 from tests.patience import cheaply
 from tools import camera_addresses

@@ -13,13 +13,13 @@ from werkzeug.exceptions import HTTPException
 
 from detector.errors import DetectorError
 from detector.labels.files import _parse as parse_labels
-from stream_server.advice import advice_for
 from stream_server.arrival import Arrival
 from stream_server.base import redaction
 from stream_server.config import CameraConfig, Config
 from stream_server.config.source_url import parse_source
 from stream_server.config.text import compose, parse_yaml
 from stream_server.config.validation import explain_errors, shorten
+from stream_server.diagnostics.remedies import advice_for
 from stream_server.discovery.soap import NotSoap
 from stream_server.discovery.soap import parse as parse_soap
 from stream_server.drawing.text import drawable

@@ -20,9 +20,9 @@ from detector.catalog import find_model
 from detector.layout import Layout
 from detector.zoo import ZOO, Download, ZooModel
 from stream_server.cli import command
+from stream_server.cli.models import inspection
+from stream_server.cli.models.bench import cameras_in_words
 from stream_server.config import Config
-from stream_server.models import inspection
-from stream_server.models.bench import cameras_in_words
 from tests.fileserver import FileServer
 from tests.server import CHECKOUT, run_command
 
@@ -270,7 +270,7 @@ def coco_folder(folder: Path) -> Path:
 
 
 def test_bench_measures_speed_and_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_server.models.bench._layouts", lambda _: [Layout(1, 1)])
+    monkeypatch.setattr("stream_server.cli.models.bench._layouts", lambda _: [Layout(1, 1)])
     coco = coco_folder(tmp_path / "coco")
     result = run("bench", DEFAULT.name, "--seconds", "0.2", "--size", "320x180", "--coco", coco, "--json")
     assert result.exit_code == 0, result.stderr
@@ -290,7 +290,7 @@ def test_bench_measures_speed_and_accuracy(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_bench_shows_a_table_and_says_it_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_server.models.bench._layouts", lambda _: [Layout(1, 1)])
+    monkeypatch.setattr("stream_server.cli.models.bench._layouts", lambda _: [Layout(1, 1)])
     result = run("bench", "centernet-mobilenetv3-320", "--seconds", "0.1", "--size", "320x180")
     assert re.search(r"centernet-mobilenetv3-320 +LiteRT +1 +1 +\d+\.\d +\d+\.\d +\d+ *\n", result.stdout)
     assert re.search(r"pictures a second with 1 worker of 1 thread: \d+ camera", result.stdout)
@@ -327,8 +327,8 @@ def test_accuracy_without_pycocotools_says_what_to_install(
 ) -> None:
     import sys
 
+    from stream_server.cli.models.accuracy import average_precision, read_photos
     from stream_server.errors import ConfigError
-    from stream_server.models.accuracy import average_precision, read_photos
 
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     photos = read_photos(coco_folder(tmp_path / "coco"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_server.config.text import parse_yaml
 from stream_server.errors import SettingsConflict
-from stream_server.settings.editing import with_camera
+from stream_server.settings.yaml_editing import with_camera
 
 HOUSE = """\
 # my house

@@ -22,19 +22,11 @@ import stream_server
 from detector.places import WorkerState, WorkerStatus
 from detector.pool import PoolStatus
 from stream_server.accounts.store import Store
-from stream_server.advice import advice_for
 from stream_server.base import redaction
 from stream_server.base.logs import TAIL, LogTail
 from stream_server.cameras.camera import CameraState
 from stream_server.config import CameraConfig, Config
-from stream_server.engine import Engine
-from stream_server.settings.live import Shown
-from stream_server.streaming.streams import Variant
-from stream_server.telemetry import system_load as load_module
-from stream_server.telemetry.percentiles import Latencies, percentile_s, total
-from stream_server.telemetry.stages import BUCKETS_S, STAGES, Telemetry
-from stream_server.telemetry.system_load import DiskSpace, Load, LoadMeter, ProcessLoad
-from stream_server.troubles import (
+from stream_server.diagnostics.problems import (
     Trouble,
     clock_troubles,
     crowd_troubles,
@@ -45,6 +37,14 @@ from stream_server.troubles import (
     settings_troubles,
     verdict,
 )
+from stream_server.diagnostics.remedies import advice_for
+from stream_server.engine import Engine
+from stream_server.settings.live import Shown
+from stream_server.streaming.streams import Variant
+from stream_server.telemetry import system_load as load_module
+from stream_server.telemetry.percentiles import Latencies, percentile_s, total
+from stream_server.telemetry.stages import BUCKETS_S, STAGES, Telemetry
+from stream_server.telemetry.system_load import DiskSpace, Load, LoadMeter, ProcessLoad
 from stream_server.web.app import create_app
 from tests.cameras.http import HTTPCamera
 from tests.leaks import wait_until
@@ -478,7 +478,7 @@ def test_nothing_is_told_of_cameras_that_may_not_be_seen(
 
 
 def test_admin_reads_the_log_from_a_line_on(app: tuple[Flask, dict[str, str]]) -> None:
-    log = logging.getLogger("stream_server.status")
+    log = logging.getLogger("stream_server.diagnostics.status")
     log.addHandler(TAIL)
     try:
         log.warning("first")

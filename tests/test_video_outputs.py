@@ -23,10 +23,11 @@ from click.testing import CliRunner, Result
 
 from detector.pool import DetectorPool
 from stream_server.cli import command
+from stream_server.cli.annotate.inputs import plan
 from stream_server.errors import OptionError, SourceError
-from stream_server.video import Options, OutputError, Progress, annotate, film
-from stream_server.video.belt import Belt, BeltStopped
-from stream_server.video.inputs import plan
+from stream_server.video import Options, OutputError, Progress, annotate
+from stream_server.video.bounded_queue import Belt, BeltStopped
+from stream_server.video.input import film
 from tests.leaks import wait_until
 from tests.needs import need
 from tests.videos import add_sound, images_of, probe, scene, sound_of, write_scenes
@@ -296,7 +297,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_server.video.batch.make_pool", make_pool)
+    monkeypatch.setattr("stream_server.cli.annotate.batch.make_pool", make_pool)
 
 
 def test_command_does_the_rest_when_an_input_is_unreadable(tmp_path: Path, patches: None) -> None:

@@ -18,7 +18,7 @@ NAME = "a-rather-long-name-of-a-film-of-last-summer.mp4"
 FRAMES = 6000
 COMMAND = """
 import ctypes, logging, os, sys, threading
-import stream_server.video.batch as batch
+import stream_server.cli.annotate.batch as batch
 from stream_server.cli import main
 from tests.test_video_outputs import make_pool
 def write_beside():

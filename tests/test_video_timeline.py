@@ -13,8 +13,8 @@ import pytest
 
 from detector.pool import DetectorPool
 from stream_server.video import Options, annotate
-from stream_server.video.film import Film
-from stream_server.video.footage import Shot
+from stream_server.video.input.film import Film
+from stream_server.video.input.footage import Shot
 from tests.leaks import wait_until
 from tests.needs import need
 from tests.videos import probe, sound_of

@@ -433,7 +433,7 @@ def test_upload_and_work_go_on_after_the_server_was_killed(tmp_path: Path, root:
 def test_work_that_dies_is_begun_again_where_it_was(videos: Videos) -> None:
     id = videos.add("sub/long.mp4", end_s=12, every=3)
     videos.wait(id, lambda info: is_at_work(info) and info["progress"]["frames"] > 30)
-    (worker,) = [pid for pid in videos.server.family() if "jobs.work import" in _command_line(pid)]
+    (worker,) = [pid for pid in videos.server.family() if "jobs.worker import" in _command_line(pid)]
     os.kill(worker, signal.SIGKILL)
     info = videos.end(id)
     assert info["summary"]["frames"] == 300

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from stream_server.config import Config, VideosConfig
-from stream_server.jobs.folder import Folder
 from stream_server.jobs.job import VideoOptions
 from stream_server.jobs.jobs import Jobs
-from stream_server.jobs.keeping import Keeper
+from stream_server.jobs.lazy_store import StoreAtNeed
+from stream_server.jobs.retention import Keeper
+from stream_server.jobs.storage import Folder
 from stream_server.jobs.store import JobStore
-from stream_server.jobs.stores import StoreAtNeed
 from tests.disks import Disk, small_disk
 from tests.leaks import wait_until
 from tests.server import Answer

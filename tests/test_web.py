@@ -18,8 +18,8 @@ from werkzeug.test import TestResponse
 from stream_server.cameras.camera import CameraState
 from stream_server.config import Config, NeededCameras
 from stream_server.diagnostics.cameras import CameraInfo, CameraList
+from stream_server.diagnostics.readiness import has_cameras
 from stream_server.engine import Engine
-from stream_server.readiness import has_cameras
 from stream_server.schemas.detections import DetectionList
 from stream_server.streaming.multipart import CANONICAL
 from stream_server.web.app import create_app

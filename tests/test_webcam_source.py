@@ -17,8 +17,8 @@ from stream_server.errors import SourceError
 from stream_server.media.frames import Picture
 from stream_server.media.huffman import STANDARD_TABLES
 from stream_server.media.jpeg import decode
+from stream_server.sources.v4l2 import Webcams
 from stream_server.sources.webcam import WebcamSource
-from stream_server.sources.webcams import Webcams
 from tests.cameras.webcam import Bench, FakeWebcam, jpeg_of, sees_fake_webcams
 from tests.patience import soon
 from tests.pictures import without_tables

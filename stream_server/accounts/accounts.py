@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from stream_server.accounts import links, passwords
 from stream_server.accounts.grants import OPEN, Access, Grant, Lease, Link, LinkKind
+from stream_server.accounts.rate_limit import Tries
 from stream_server.accounts.snapshot import EMPTY, Snapshot
-from stream_server.accounts.tries import Tries
 from stream_server.database.address import is_absent
 from stream_server.errors import AccountsError
 

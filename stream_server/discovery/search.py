@@ -16,7 +16,7 @@ from stream_server.discovery.makers import maker_of
 from stream_server.discovery.onvif import Login, stream_addresses
 from stream_server.discovery.wsdiscovery import Device, find_interfaces, probe
 from stream_server.errors import AuthenticationFailed, LimitError, OptionError, SourceError
-from stream_server.sources.webcams import WebcamInfo, find_webcams
+from stream_server.sources.v4l2 import WebcamInfo, find_webcams
 
 ASK_WITHIN_S: Final = 5.0
 REMEMBER_S: Final = 900.0

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from stream_server.config import Config
 from stream_server.database.address import path_of
 from stream_server.errors import AccountsError, LimitError, StreamServerError, UploadConflict
-from stream_server.jobs import limits
-from stream_server.jobs.crew import Crew
-from stream_server.jobs.folder import Folder
+from stream_server.jobs import quotas
 from stream_server.jobs.job import Job, State, VideoOptions
-from stream_server.jobs.keeping import Keeper
-from stream_server.jobs.models import JobModels
-from stream_server.jobs.stores import StoreAtNeed
+from stream_server.jobs.lazy_store import StoreAtNeed
+from stream_server.jobs.model_choice import JobModels
+from stream_server.jobs.retention import Keeper
+from stream_server.jobs.runner import Crew
+from stream_server.jobs.storage import Folder
 from stream_server.jobs.uploads import Uploads
 from stream_server.video.pace import Pace
 
@@ -86,8 +86,8 @@ class Jobs:
 
         Raises OptionError for a wrong name, size or option, LimitError, StorageError, DetectorError.
         """
-        name = limits.check_name(name)
-        limits.check_size(self.config, bytes)
+        name = quotas.check_name(name)
+        quotas.check_size(self.config, bytes)
         return self._add(_new_job(owner, name, None, options, bytes, is_whole=False))
 
     def add_path(self, owner: str, path: str, options: VideoOptions) -> Job:
@@ -95,8 +95,8 @@ class Jobs:
 
         Raises OptionError, LimitError, StorageError, DetectorError.
         """
-        found, size = limits.find_in_root(self.config.media_root, path)
-        limits.check_size(self.config, size)
+        found, size = quotas.find_in_root(self.config.media_root, path)
+        quotas.check_size(self.config, size)
         job = self._add(_new_job(owner, found.name, str(found), options, size, is_whole=True))
         self._crew.look()
         return job
@@ -108,8 +108,8 @@ class Jobs:
         with self._adding:
             store = self._stores.open()
             to_come = 0 if job.path else job.bytes
-            limits.check_room(self.config, self.folder, store.jobs(), to_come)
-            limits.check_count(self.config, store.count(job.owner, ("uploading", "queued", "running")))
+            quotas.check_room(self.config, self.folder, store.jobs(), to_come)
+            quotas.check_count(self.config, store.count(job.owner, ("uploading", "queued", "running")))
             try:
                 self.folder.make(job)
                 store.add(job)

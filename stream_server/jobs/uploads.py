@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 
 from stream_server.errors import UploadConflict
-from stream_server.jobs.folder import storage_error
+from stream_server.jobs.storage import storage_error
 
 
 class Upload:

@@ -15,9 +15,9 @@ from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.config_file import ConfigFile
 from stream_server.settings.differences import describe_cameras, keys_for_restart
-from stream_server.settings.editing import with_camera
 from stream_server.settings.masking import masked, unmasked
 from stream_server.settings.origin import Origin, Reading
+from stream_server.settings.yaml_editing import with_camera
 
 log = logging.getLogger(__name__)
 

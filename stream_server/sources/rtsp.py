@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.media.av_opening import open_input
-from stream_server.sources.live import SLICE_S, LiveSource, error_name
+from stream_server.sources.av_live import SLICE_S, LiveSource, error_name
 from stream_server.sources.rtsp_auth import ask_challenges, unanswered
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}

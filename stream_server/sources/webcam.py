@@ -16,7 +16,7 @@ from stream_server.errors import ImageError, SourceError
 from stream_server.media.frames import Picture
 from stream_server.media.jpeg import EOI, picture_of
 from stream_server.sources.base import Source
-from stream_server.sources.webcams import (
+from stream_server.sources.v4l2 import (
     Identity,
     WebcamInfo,
     Webcams,

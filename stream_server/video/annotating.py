@@ -10,15 +10,15 @@ from detector.detections import Detections
 from detector.pool import DetectorPool
 from detector.tuning import planner_for
 from stream_server.video import journal
-from stream_server.video.job import Job
+from stream_server.video.annotator import Job
+from stream_server.video.detecting import Looker, Seen
+from stream_server.video.input.opening import open_footage
 from stream_server.video.journal import Journal
-from stream_server.video.looking import Looker, Seen
-from stream_server.video.opening import open_footage
 from stream_server.video.options import Options
+from stream_server.video.output.writing import OutputError, kind_of
 from stream_server.video.pixels import Pixels
 from stream_server.video.scene import Follower
 from stream_server.video.summary import Progress, Summary
-from stream_server.video.writing import OutputError, kind_of
 
 START_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 30.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from detector.detections import Detections
 from stream_server.video.options import Options
-from stream_server.video.writing import OutputError
+from stream_server.video.output.writing import OutputError
 
 _VERSION = 1
 

@@ -13,7 +13,7 @@ from detector.detections import BGRImage, Detections
 from stream_server.detection.tracking import Tracker
 from stream_server.drawing.annotate import Style, annotate, line_width
 from stream_server.drawing.colours import class_colour
-from stream_server.video.looking import Seen
+from stream_server.video.detecting import Seen
 from stream_server.video.options import Options
 
 TRAIL_S = 2.0

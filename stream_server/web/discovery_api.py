@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from stream_server.base import redaction
 from stream_server.discovery import MAKERS, Found, OnvifCamera, Search, lasting_path
 from stream_server.discovery.onvif import Login
-from stream_server.sources.webcams import WebcamInfo
+from stream_server.sources.v4l2 import WebcamInfo
 from stream_server.web.arguments import parse_json
 from stream_server.web.current import settings
 from stream_server.web.uploads import bounded_body

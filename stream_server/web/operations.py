@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from stream_server.diagnostics.cameras import CameraInfo, CameraList
+from stream_server.diagnostics.status import ServerStatus
 from stream_server.images.results import AnalysisOptions
 from stream_server.schemas.detections import DetectionList
-from stream_server.status import ServerStatus
 from stream_server.web.detect import DetectAnswer
 from stream_server.web.discovery_api import Discovered, DiscoveryBody
 from stream_server.web.frames import FramesQuery

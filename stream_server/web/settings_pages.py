@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from stream_server.config import CameraConfig
 from stream_server.config.validation import value_range
-from stream_server.sources.webcams import find_webcams
+from stream_server.sources.v4l2 import find_webcams
 from stream_server.web.prose import inline
 
 blueprint = Blueprint("settings", __name__)

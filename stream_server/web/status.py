@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, render_template
 from flask.blueprints import BlueprintSetupState
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_server.status import Watchman
+from stream_server.diagnostics.status import Watchman
 from stream_server.web.arguments import read_query
 from stream_server.web.current import KEY as ENGINE
 from stream_server.web.current import SETTINGS, grant

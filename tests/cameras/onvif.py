@@ -21,7 +21,7 @@ from stream_server import cli
 from stream_server.discovery import Search
 from stream_server.discovery.soap import NS, parse
 from stream_server.discovery.wsdiscovery import GROUP, probe
-from stream_server.sources.webcams import WebcamInfo
+from stream_server.sources.v4l2 import WebcamInfo
 from tests.webserver import KeptOpen, WebServer
 
 REALM = "onvif"

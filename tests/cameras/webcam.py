@@ -18,7 +18,7 @@ import pytest
 
 from detector.detections import BGRImage
 from stream_server.media.encode import encode_jpeg
-from stream_server.sources.webcams import Webcams
+from stream_server.sources.v4l2 import Webcams
 from tests.needs import need
 
 SHIM = Path(__file__).with_name("fakecam.c")

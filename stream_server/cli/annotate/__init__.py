@@ -1,0 +1,1 @@
+"""The command `stream-server annotate`: many videos, one after the other."""

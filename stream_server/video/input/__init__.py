@@ -1,0 +1,1 @@
+"""Films, folders of pictures and live cameras as footage to be annotated."""

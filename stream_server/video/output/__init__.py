@@ -1,0 +1,1 @@
+"""Annotated videos, and the files written beside them."""

@@ -22,7 +22,6 @@ from stream_server.accounts.marker import Marker
 from stream_server.cameras import crashes
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.detection.checks import check_classes, check_detector
-from stream_server.diagnostics.readiness import WELL, detector_fault, has_cameras
 from stream_server.errors import ConfigError, LimitError, UnknownCamera
 from stream_server.images.admission import Admission
 from stream_server.images.service import ImageAnalyst
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.5
 CLOSE_WITHIN_S = 3.0
-NO_ACCOUNTS = "accounts: they cannot be read, and nobody gets in; the log says why"
 LABELS_WITHIN_S = 10.0
 """How long a change of the cameras waits for the labels of models that are being loaded."""
 
@@ -259,25 +257,6 @@ class Engine:
         if lease is None or lease.grant is OPEN:
             return 0
         return sum(pipeline.streams.viewers_by(lease.grant.key) for pipeline in self.pipelines.values())
-
-    def readiness(self) -> tuple[bool, list[str]]:
-        """Return whether the server does its job, and what is wrong, one line each.
-
-        A lost camera is told, and keeps the server from being ready where `server.ready_cameras` says so.
-        """
-        states = {name: pipeline.camera for name, pipeline in self.pipelines.items()}
-        lines = [
-            f"camera {name}: {camera.state}" + (f": {camera.reason}" if camera.reason else "")
-            for name, camera in states.items()
-            if camera.state not in WELL
-        ]
-        faults = [] if self.accounts.are_known else [NO_ACCOUNTS]
-        if fault := detector_fault(self.pool.status() if self.pool else None):
-            faults.append(fault)
-        is_enough = has_cameras(
-            (camera.state for camera in states.values()), self.config.server.ready_cameras
-        )
-        return is_enough and not faults, lines + faults
 
     @property
     def is_alive(self) -> bool:

@@ -14,7 +14,7 @@ from stream_server.cli.annotate.inputs import plan
 from stream_server.errors import OptionError
 from stream_server.jobs.quotas import check_name
 from stream_server.video import OutputError
-from stream_server.video.output.writing import NAME_BYTES, kind_of
+from stream_server.video.formats import NAME_BYTES, kind_of
 from tests.server import COMMAND
 from tests.videos import probe, write_scenes
 

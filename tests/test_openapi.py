@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 
 from stream_server.config import Config
 from stream_server.engine import Engine
+from stream_server.video.formats import KINDS
 from stream_server.video.output import contact_sheet
 from stream_server.video.output.side_files import Side
-from stream_server.video.output.writing import KINDS
 from stream_server.web.access import NEEDS
 from stream_server.web.app import create_app
 from stream_server.web.openapi import REASONS, describe

@@ -22,6 +22,7 @@ from detector.pool import DetectorPool
 from detector.speed import Speed, _wait_ready, measure, sample_images
 from detector.tuning import best_layout, choose, planner_for
 from stream_server.config import Config
+from stream_server.diagnostics.readiness import readiness
 from stream_server.engine import Engine
 from stream_server.streaming.streams import Variant
 from tests.fakes import ScriptedDetector, load_scripted, scripted_image
@@ -288,8 +289,8 @@ def test_first_picture_does_not_wait_for_the_measurement(monkeypatch: pytest.Mon
         with engine.watch("demo", Variant(), 30) as viewer:
             shown = viewer.stream.frames
             assert wait_until(lambda: shown.item is not None and not shown.item.is_message)
-            assert engine.readiness() == (False, ["detector: the model is being loaded"])
+            assert readiness(engine) == (False, ["detector: the model is being loaded"])
             go_on.set()
             assert engine.pool is not None
             engine.pool.wait_ready(20)
-            assert engine.readiness() == (True, [])
+            assert readiness(engine) == (True, [])

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from detector.pool import PoolStatus
 from stream_server.cameras.camera import CameraState
 from stream_server.config import NeededCameras
+from stream_server.engine import Engine
 
+NO_ACCOUNTS = "accounts: they cannot be read, and nobody gets in; the log says why"
 WELL: frozenset[CameraState] = frozenset({"online", "idle", "waiting", "ended"})
 """States of a camera that does what can be expected of it."""
 
@@ -32,3 +34,21 @@ def detector_fault(status: PoolStatus | None) -> str | None:
     if all(worker.state in ("starting", "stopping", "down") for worker in status.workers):
         return f"detector: {status.error or 'the model is being loaded'}"
     return None
+
+
+def readiness(engine: Engine) -> tuple[bool, list[str]]:
+    """Return whether the server does its job, and what is wrong, one line each.
+
+    A lost camera is told, and keeps the server from being ready where `server.ready_cameras` says so.
+    """
+    cameras = {name: pipeline.camera for name, pipeline in engine.pipelines.items()}
+    lines = [
+        f"camera {name}: {camera.state}" + (f": {camera.reason}" if camera.reason else "")
+        for name, camera in cameras.items()
+        if camera.state not in WELL
+    ]
+    faults = [] if engine.accounts.are_known else [NO_ACCOUNTS]
+    if fault := detector_fault(engine.pool.status() if engine.pool else None):
+        faults.append(fault)
+    is_enough = has_cameras((camera.state for camera in cameras.values()), engine.config.server.ready_cameras)
+    return is_enough and not faults, lines + faults

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stream_server.video.annotating import annotate, detections
+    from stream_server.video.formats import OutputError
     from stream_server.video.options import Crop, Options
-    from stream_server.video.output.writing import OutputError
     from stream_server.video.summary import Progress, Summary
 
 __all__ = ["Crop", "Options", "OutputError", "Progress", "Summary", "annotate", "detections"]
@@ -25,7 +25,7 @@ _MODULES = {
     "detections": "annotating",
     "Crop": "options",
     "Options": "options",
-    "OutputError": "output.writing",
+    "OutputError": "formats",
     "Progress": "summary",
     "Summary": "summary",
 }

@@ -12,10 +12,10 @@ from detector.tuning import planner_for
 from stream_server.video import journal
 from stream_server.video.annotator import Job
 from stream_server.video.detecting import Looker, Seen
+from stream_server.video.formats import OutputError, kind_of
 from stream_server.video.input.opening import open_footage
 from stream_server.video.journal import Journal
 from stream_server.video.options import Options
-from stream_server.video.output.writing import OutputError, kind_of
 from stream_server.video.pixels import Pixels
 from stream_server.video.scene import Follower
 from stream_server.video.summary import Progress, Summary

@@ -15,6 +15,7 @@ from detector.pool import DetectorPool
 from stream_server.errors import OptionError
 from stream_server.media.frames import Picture
 from stream_server.video.detecting import Looker, Seen
+from stream_server.video.formats import kind_of
 from stream_server.video.input.footage import Footage
 from stream_server.video.journal import Answer, Journal
 from stream_server.video.options import Options, SideOutput
@@ -23,7 +24,7 @@ from stream_server.video.output.contact_sheet import Sheet
 from stream_server.video.output.earlier import Earlier
 from stream_server.video.output.encoding import Drawn, Encoding
 from stream_server.video.output.side_files import Coco, Csv, Json, Side, Srt
-from stream_server.video.output.writing import VideoWriter, kind_of
+from stream_server.video.output.writing import VideoWriter
 from stream_server.video.pixels import Pixels
 from stream_server.video.scene import Follower, Scene, draw
 from stream_server.video.summary import Progress, Summary

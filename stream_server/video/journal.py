@@ -11,8 +11,8 @@ from typing import IO
 import numpy as np
 
 from detector.detections import Detections
+from stream_server.video.formats import OutputError
 from stream_server.video.options import Options
-from stream_server.video.output.writing import OutputError
 
 _VERSION = 1
 

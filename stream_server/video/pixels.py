@@ -13,9 +13,9 @@ from detector.detections import BGRImage
 from stream_server.media.av_pictures import PictureMaker, is_full_range, matrix_of
 from stream_server.media.encode import fit
 from stream_server.media.orientation import UPRIGHT, back, is_sideways, turn, turned_wh
+from stream_server.video.formats import Kind
 from stream_server.video.input.footage import Look
 from stream_server.video.options import Crop
-from stream_server.video.output.writing import Kind
 
 _SPARE_BYTES = 9_000_000
 _BYTES_PER_PIXEL = 4.5  # decoded, and as a picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
+from stream_server.diagnostics.readiness import readiness
 from stream_server.web.current import engine, grant
 
 blueprint = Blueprint("health", __name__)
@@ -22,7 +23,7 @@ def readyz() -> tuple[dict[str, object], int]:
 
     What does not work is said to those who may see all cameras.
     """
-    is_ready, troubles = engine().readiness()
+    is_ready, troubles = readiness(engine())
     status = {"status": "ready" if is_ready else "not ready"}
     told = {"troubles": troubles} if grant().cameras is None else {}
     return {**status, **told}, 200 if is_ready else 503

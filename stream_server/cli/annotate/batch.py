@@ -21,9 +21,9 @@ from stream_server.cli.annotate.progress import Display, make_display
 from stream_server.errors import OptionError, SourceError, reason_of
 from stream_server.video import journal
 from stream_server.video.annotating import START_TIMEOUT_S, annotate, make_pool
+from stream_server.video.formats import OutputError
 from stream_server.video.memory import return_large_blocks
 from stream_server.video.options import Options
-from stream_server.video.output.writing import OutputError
 from stream_server.video.summary import Summary
 
 log = logging.getLogger(__name__)

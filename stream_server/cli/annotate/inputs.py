@@ -11,10 +11,10 @@ from pathlib import Path
 
 from stream_server.base.file_names import alternatives, shortened
 from stream_server.errors import SourceError, reason_of
+from stream_server.video.formats import KINDS, NAME_BYTES, OutputError
 from stream_server.video.input.film import SUFFIXES
 from stream_server.video.input.opening import is_camera
 from stream_server.video.input.slides import pictures_in
-from stream_server.video.output.writing import KINDS, NAME_BYTES, OutputError
 
 _MARK = ".annotated"
 

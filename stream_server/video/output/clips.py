@@ -10,7 +10,7 @@ import av
 from av.packet import Packet
 
 from stream_server.media.av_opening import open_file
-from stream_server.video.output.writing import Kind, OutputError
+from stream_server.video.formats import Kind, OutputError
 from stream_server.video.scene import Scene
 
 AFTER_S = 1.0

@@ -19,7 +19,7 @@ from stream_server.media.av_opening import open_input
 from stream_server.video.input.footage import Copied, CopiedPacket, CopiedStream
 
 if TYPE_CHECKING:
-    from stream_server.video.output.writing import Kind
+    from stream_server.video.formats import Kind
 
 _FILTERS = {"aac": "aac_adtstoasc"}
 """What takes headers off packets: AAC has one in each (ADTS) in MPEG-TS, elsewhere the file has one."""

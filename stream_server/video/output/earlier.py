@@ -12,7 +12,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stream_server.media.av_opening import open_file
-from stream_server.video.output.writing import Kind
+from stream_server.video.formats import Kind
 
 
 class Earlier:

@@ -12,8 +12,9 @@ from av.video.stream import VideoStream
 
 from stream_server.media.frames import Picture
 from stream_server.video.bounded_queue import Belt, BeltStopped
+from stream_server.video.formats import Kind
 from stream_server.video.input.footage import CopiedPacket
-from stream_server.video.output.writing import Kind, VideoWriter
+from stream_server.video.output.writing import VideoWriter
 from stream_server.video.pixels import Pixels
 
 _MAX_ROOM = 3

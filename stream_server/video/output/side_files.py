@@ -15,7 +15,7 @@ from typing import IO, Any, ClassVar
 
 from detector.detections import BGRImage
 from stream_server.base.file_names import readable
-from stream_server.video.output.writing import OutputError
+from stream_server.video.formats import OutputError
 from stream_server.video.scene import Scene
 
 Labels = Mapping[int, str]

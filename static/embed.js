@@ -26,7 +26,7 @@
   const WAIT_MS = [500, 8000]; // before the next try: doubling from the first to the last
   const SNAPSHOT_EVERY_MS = 1000;
   const SNAPSHOTS_FOR_MS = 30000; // until the better ways are tried again
-  const HEADER_BYTES = 16; // of a picture on the wall; see stream_server/web/wall.py
+  const HEADER_BYTES = 16; // of a picture on the wall; see stream_server/web/live/wall.py
   const TAKEN_AT = 8; // in it
 
   // Waits, at most until `signal` aborts; never rejects.

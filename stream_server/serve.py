@@ -31,12 +31,12 @@ from stream_server.cameras.crashes import CrashBoard
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
-from stream_server.reception import PatientWorker, limit_waits
 from stream_server.settings.live import LiveSettings
 from stream_server.settings.origin import Origin, Reading
 from stream_server.settings.ownership import own_folders
 from stream_server.settings.watch import Watch
 from stream_server.web.app import create_app
+from stream_server.web.transport.gunicorn_worker import PatientWorker, limit_waits
 
 log = logging.getLogger(__name__)
 

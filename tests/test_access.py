@@ -19,9 +19,9 @@ from werkzeug.test import TestResponse
 from stream_server.accounts.store import Store
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.web.access import NEEDS, Need
 from stream_server.web.app import create_app
-from stream_server.web.credentials import COOKIE
+from stream_server.web.security.access import NEEDS, Need
+from stream_server.web.security.credentials import COOKIE
 from tests.leaks import wait_until
 from tests.patience import cheaply
 
@@ -321,7 +321,7 @@ def test_token_in_the_address_is_for_looking_only(people: People, client: FlaskC
     assert client.post("/logout", query_string={"token": token}).status_code == 303  # for all, and no session
     with people.app.test_request_context(f"/x?token={token}", method="POST"):
         from stream_server.accounts.grants import NOBODY
-        from stream_server.web.credentials import identify
+        from stream_server.web.security.credentials import identify
 
         assert identify(people.app.extensions["stream_server"].accounts) is NOBODY
 
@@ -554,7 +554,7 @@ def test_asking_who_asks_is_cheap(people: People, client: FlaskClient) -> None:
     for headers in (people.bearer("root"), basic("anna", PASSWORD)):
         client.get("/api/v1/status", headers=headers)
         with people.app.test_request_context("/api/v1/status", headers=headers):
-            from stream_server.web.access import check_access
+            from stream_server.web.security.access import check_access
 
             with cheaply(0.2):
                 for _ in range(200):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stream_server.arrival import Arrival
+from stream_server.web.transport.arrival import Arrival
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"

@@ -21,8 +21,8 @@ from werkzeug.routing import Rule
 from stream_server.accounts.store import Store
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.web.access import NEEDS, Need
 from stream_server.web.app import create_app
+from stream_server.web.security.access import NEEDS, Need
 from tests.leaks import resident_bytes, wait_until
 from tests.patience import PATIENCE_S, slowness
 from tests.posts import post, post_json

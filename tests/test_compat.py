@@ -22,9 +22,9 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.streaming.streams import Variant
 from stream_server.web.app import create_app
-from stream_server.web.compat import clamped
-from stream_server.web.frigate import FrigateQuery
-from stream_server.web.streaming import StreamQuery
+from stream_server.web.compat.frigate import FrigateQuery
+from stream_server.web.compat.queries import clamped
+from stream_server.web.live.mjpeg import StreamQuery
 from tests.cameras.http import HTTPCamera
 from tests.leaks import wait_until
 from tests.needs import need

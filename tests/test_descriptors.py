@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_server.reception import PatientPool
+from stream_server.web.transport.gunicorn_worker import PatientPool
 from tests.leaks import wait_until
 from tests.needs import need
 from tests.server import COMMAND, NO_DETECTOR, SMALL_DEMO, Server, run_command

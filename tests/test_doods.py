@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from wsproto.events import TextMessage
 
-from stream_server.web.doods import DoodsRequest
-from stream_server.web.vision import Feature
+from stream_server.web.compat.doods import DoodsRequest
+from stream_server.web.compat.google_vision import Feature
 from tests.posts import base64_of, post, post_json
 from tests.server import SMALL_DEMO, Server
 from tests.viewers import Viewer

@@ -12,7 +12,7 @@ import pytest
 from wsproto.events import BytesMessage, TextMessage
 
 import stream_server
-from stream_server.web.frames import MAX_WAITING
+from stream_server.web.live.images import MAX_WAITING
 from tests.server import Server
 from tests.websockets import Client
 

@@ -13,7 +13,6 @@ from werkzeug.exceptions import HTTPException
 
 from detector.errors import DetectorError
 from detector.labels.files import _parse as parse_labels
-from stream_server.arrival import Arrival
 from stream_server.base import redaction
 from stream_server.config import CameraConfig, Config
 from stream_server.config.source_url import parse_source
@@ -29,13 +28,14 @@ from stream_server.media.jpeg import SOI
 from stream_server.media.mjpeg_parser import MjpegParser
 from stream_server.net.http_auth import parse_challenges
 from stream_server.sources.playlist import best_variant, with_whole_addresses
+from stream_server.web.api.image_requests import DetectBody
 from stream_server.web.arguments import parse_json
-from stream_server.web.doods import DoodsRequest
-from stream_server.web.frames import FrameHead
-from stream_server.web.login import _OWN_PATH
-from stream_server.web.uploads import DetectBody
-from stream_server.web.vision import AnnotateBody
-from stream_server.web.wall import WallMessage
+from stream_server.web.compat.doods import DoodsRequest
+from stream_server.web.compat.google_vision import AnnotateBody
+from stream_server.web.live.images import FrameHead
+from stream_server.web.live.wall import WallMessage
+from stream_server.web.security.login import _OWN_PATH
+from stream_server.web.transport.arrival import Arrival
 
 SMALL, LARGE, HUGE = 4_000, 64_000, 1_000_000
 """Characters; text of the last size comes over HTTP and in logs, of the others from files and cameras."""

@@ -19,8 +19,8 @@ from stream_server.accounts.grants import Lease
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.media.jpeg import read_header
-from stream_server.web import live
-from stream_server.web.eventstream import EventStream
+from stream_server.web.live import detections
+from stream_server.web.transport.event_stream import EventStream
 from tests.leaks import wait_until
 from tests.server import Server
 from tests.websockets import Client
@@ -235,16 +235,18 @@ def test_reader_that_leaves_is_seen_to_at_once(engine: Engine) -> None:
     with EventStream(ours) as opened:
         theirs.close()
         with pytest.raises(ConnectionAbortedError):
-            live._send_events(engine, engine.pipelines["demo"], opened, Lease())
+            detections._send_events(engine, engine.pipelines["demo"], opened, Lease())
 
 
 def test_silence_is_filled_with_comments(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(detections, "HEARTBEAT_S", 0.1)
     ours, theirs = socket.socketpair()
     lease = Lease()
     with theirs, EventStream(ours) as opened:
         thread = threading.Thread(
-            target=live._send_events, args=(engine, engine.pipelines["demo"], opened, lease), daemon=True
+            target=detections._send_events,
+            args=(engine, engine.pipelines["demo"], opened, lease),
+            daemon=True,
         )
         thread.start()
         theirs.settimeout(5)

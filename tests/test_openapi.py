@@ -17,11 +17,11 @@ from stream_server.engine import Engine
 from stream_server.video.formats import KINDS
 from stream_server.video.output import contact_sheet
 from stream_server.video.output.side_files import Side
-from stream_server.web.access import NEEDS
+from stream_server.web.api.video_files import media_type_of
 from stream_server.web.app import create_app
-from stream_server.web.openapi import REASONS, describe
-from stream_server.web.operations import OPERATIONS
-from stream_server.web.video_files import media_type_of
+from stream_server.web.openapi.document import REASONS, describe
+from stream_server.web.openapi.operations import OPERATIONS
+from stream_server.web.security.access import NEEDS
 from tests.needs import need_module
 from tests.server import SMALL_DEMO, Server, run_command
 

@@ -19,7 +19,7 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.web.app import create_app
-from stream_server.web.proxy import BehindProxies
+from stream_server.web.security.proxy import BehindProxies
 from tests.browser import MOVES
 from tests.nginx import Nginx, Running
 from tests.posts import post

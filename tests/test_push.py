@@ -28,7 +28,7 @@ from stream_server.media.jpeg import picture_of
 from stream_server.sources import open_source
 from stream_server.sources.push import Inbox, PushSource
 from stream_server.web.app import create_app
-from stream_server.web.push import MAX_PICTURE_BYTES
+from stream_server.web.live.push import MAX_PICTURE_BYTES
 from tests.leaks import wait_until
 from tests.needs import need
 from tests.patience import PATIENCE_S, soon

@@ -11,7 +11,7 @@ import pytest
 
 from stream_server.cli import command
 from stream_server.config.source_url import parse_source
-from stream_server.web.streaming import StreamQuery
+from stream_server.web.live.mjpeg import StreamQuery
 from tools.config_reference import README, updated
 
 ROOT = Path(__file__).parent.parent

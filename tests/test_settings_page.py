@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from stream_server.web.settings_pages import NAMES, camera_settings
+from stream_server.web.pages.settings import NAMES, camera_settings
 from tests.accessibility import violations
 from tests.browser import tab
 from tests.cameras.rtsp import RTSPCamera

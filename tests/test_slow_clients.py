@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from stream_server.arrival import body_bytes
+from stream_server.web.transport.arrival import body_bytes
 from tests.leaks import wait_until
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server, get
 from tests.sockets import held_connections

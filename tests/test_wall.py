@@ -19,11 +19,11 @@ from wsproto.events import BytesMessage, TextMessage
 
 from stream_server.config import Config
 from stream_server.engine import Engine
-from stream_server.web import wall as wall_module
-from stream_server.web import websocket as websocket_module
 from stream_server.web.app import create_app
-from stream_server.web.wall import WINDOW, Wall
-from stream_server.web.websocket import Refusal, WebSocket, WebSocketClosed
+from stream_server.web.live import wall as wall_module
+from stream_server.web.live.wall import WINDOW, Wall
+from stream_server.web.transport import websocket as websocket_module
+from stream_server.web.transport.websocket import Refusal, WebSocket, WebSocketClosed
 from tests.leaks import wait_until
 from tests.patience import PATIENCE_S, soon
 from tests.server import NO_DETECTOR, SMALL_DEMO, Server

@@ -236,7 +236,7 @@ def openapi() -> None:
     """Print the OpenAPI 3.1 document of the HTTP API, which a server has at /openapi.json."""
     from stream_server.engine import Engine  # noqa: PLC0415
     from stream_server.web.app import create_app  # noqa: PLC0415
-    from stream_server.web.openapi import describe  # noqa: PLC0415
+    from stream_server.web.openapi.document import describe  # noqa: PLC0415
 
     with closing(Engine(Config())) as engine:  # not started: its routes alone are looked at
         click.echo(json.dumps(describe(create_app(engine)), indent=2))

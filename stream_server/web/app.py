@@ -35,40 +35,11 @@ from stream_server.errors import (
 from stream_server.media.encode import encode_jpeg
 from stream_server.net.guarded_fetch import FetchTimeout
 from stream_server.settings.live import LiveSettings
-from stream_server.web import (
-    access,
-    api,
-    compat,
-    detect,
-    discovery_api,
-    doods,
-    embed,
-    frames,
-    frigate,
-    health,
-    history,
-    hosts,
-    links,
-    live,
-    login,
-    metrics,
-    openapi,
-    pages,
-    proxy,
-    push,
-    regions_page,
-    settings_api,
-    settings_pages,
-    status,
-    streaming,
-    try_it,
-    ustreamer,
-    videos,
-    vision,
-    wall,
-)
-from stream_server.web.current import KEY, SETTINGS
-from stream_server.web.video_uploads import overridden
+from stream_server.web import api, compat, live, openapi, pages, security
+from stream_server.web.api.video_uploads import overridden
+from stream_server.web.context import KEY, SETTINGS
+from stream_server.web.pages import embed
+from stream_server.web.security import access, hosts, login, proxy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -133,36 +104,9 @@ def create_app(engine: Engine, settings: LiveSettings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 20 * 1024 * 1024
     app.extensions[KEY] = engine
     app.extensions[SETTINGS] = settings or LiveSettings(engine)
-    for module in (
-        login,
-        pages,
-        try_it,
-        streaming,
-        embed,
-        wall,
-        live,
-        push,
-        api,
-        history,
-        links,
-        detect,
-        videos,
-        frames,
-        settings_api,
-        settings_pages,
-        regions_page,
-        discovery_api,
-        status,
-        doods,
-        vision,
-        compat,
-        ustreamer,
-        frigate,
-        health,
-        metrics,
-        openapi,
-    ):
-        app.register_blueprint(module.blueprint)
+    for package in (security, pages, live, api, compat, openapi):
+        for blueprint in package.BLUEPRINTS:
+            app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _show_http_error)
     for error in STATUS_OF:
         app.register_error_handler(error, _show_error)

@@ -1,0 +1,1 @@
+"""Sockets, bodies, WebSockets, event streams: HTTP below Flask."""

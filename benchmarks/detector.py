@@ -35,11 +35,11 @@ from benchmarks.accuracy import data_folder, read_photos
 from detector import BGRImage, Detections, load_detector
 from detector.backends import ImageInput
 from detector.backends.resizing import with_resizes_for
-from detector.catalog import find_model
+from detector.inference.network import smallest_input
+from detector.inference.preprocessing import Preprocessor
 from detector.model_file import Preprocessing
-from detector.network import smallest_input
 from detector.pool import DetectorPool
-from detector.preprocessing import Preprocessor
+from detector.zoo.catalog import find_model
 
 HAND_OVER_WH = (1280, 720)
 TARGET_RATIO = 0.95

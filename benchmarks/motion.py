@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks._machine import machine
 from benchmarks.tracking import VIDEO, print_table
 from detector import BGRImage, Detections, Detector, load_detector
-from detector.nms import box_ious
+from detector.inference.nms import box_ious
 from stream_server.config import MotionConfig
 from stream_server.detection.motion import MotionGate
 from stream_server.detection.regions import Regions

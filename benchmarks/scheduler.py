@@ -22,8 +22,8 @@ from rich.table import Table
 from benchmarks._machine import machine
 from benchmarks.detector import make_images, run_pool
 from detector import BGRImage
-from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from detector.pool.messages import DetectOptions
 from stream_server.config import DetectConfig
 from stream_server.detection.camera_detector import Analysis, Analyst
 from stream_server.media.encode import encode_jpeg

@@ -23,7 +23,7 @@ from benchmarks._machine import machine
 from benchmarks.accuracy import MAX_DETECTIONS, SCORE_THRESHOLD, Photo, data_folder, measure, read_photos
 from benchmarks.tracking import print_table
 from detector import Detections, Detector, load_detector
-from detector.nms import box_ious
+from detector.inference.nms import box_ious
 from stream_server.detection.tiles import Tile, cut_out, merge, split
 
 MODEL = "centernet-mobilenetv3"

@@ -34,7 +34,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks._machine import machine
 from detector import Detections, load_detector
-from detector.nms import box_ious
+from detector.inference.nms import box_ious
 from stream_server.detection.tracking import Tracker
 
 VIDEO = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")

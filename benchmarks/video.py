@@ -32,9 +32,9 @@ import numpy as np
 
 from benchmarks._machine import cpu_seconds, descendants, machine, machine_cpu_seconds
 from detector import BGRImage, Detections, load_detector
-from detector.catalog import DEFAULT_MODEL
 from detector.machine import usable_cores
 from detector.pool import DetectorPool
+from detector.zoo.catalog import DEFAULT_MODEL
 from stream_server.detection.tracking import Tracker
 from stream_server.drawing.annotate import annotate as draw
 from stream_server.sources.demo import DemoScene

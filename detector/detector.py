@@ -11,13 +11,13 @@ from types import TracebackType
 import numpy as np
 
 from detector.backends.loading import load_backend
-from detector.catalog import find_model
 from detector.detections import BGRImage, Detections, check_image
 from detector.errors import DetectorError, ModelError
+from detector.inference.network import Network, smallest_input
+from detector.inference.nms import suppress
 from detector.labels import find_class_ids, labels_for
 from detector.model_file import ModelFile, SizeWH
-from detector.network import Network, smallest_input
-from detector.nms import suppress
+from detector.zoo.catalog import find_model
 
 SCORE_THRESHOLD = 0.4
 IOU_THRESHOLD = 0.5

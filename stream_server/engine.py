@@ -11,11 +11,11 @@ from functools import partial
 from types import TracebackType
 
 from detector.errors import DetectorError, ModelError
-from detector.gpus import gpus_for
-from detector.messages import DetectOptions
+from detector.machine import gpus_for
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
-from detector.tuning import planner_for
+from detector.pool.messages import DetectOptions
+from detector.pool.tuning import planner_for
 from stream_server.accounts.accounts import Accounts
 from stream_server.accounts.grants import OPEN, Lease
 from stream_server.accounts.marker import Marker

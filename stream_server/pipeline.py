@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 
 from detector.detections import BGRImage, Detections
-from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from detector.pool.messages import DetectOptions
 from stream_server.base.clock import wall_clock
 from stream_server.base.latest import Latest
 from stream_server.cameras import crashes

@@ -17,7 +17,7 @@ import pytest
 
 from detector.detections import Detections
 from detector.pool import DetectorPool
-from detector.requests import FutureDetections
+from detector.pool.request_queue import FutureDetections
 from stream_server.config import Config
 from stream_server.errors import ClientLimitError, LimitError
 from stream_server.images.admission import Admission

@@ -14,8 +14,8 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder  # type: ignore[import-untyped]
 
 from detector import BGRImage, Detector, DetectorError, ModelError, load_detector
-from detector.catalog import KNOWN_MODELS, SUFFIX, find_model
 from detector.labels import read_label_map
+from detector.zoo.catalog import KNOWN_MODELS, SUFFIX, find_model
 
 DATA = Path(__file__).parent / "data"
 DEFAULT = find_model("centernet-mobilenetv3")

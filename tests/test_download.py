@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.download import download
 from detector.errors import DownloadError
+from detector.zoo.download import download
 from tests.fileserver import FileServer
 
 CONTENT = bytes(range(256)) * 2000

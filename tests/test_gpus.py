@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.gpus import gpus_for
+from detector.machine import gpus_for
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from tests.fakes import scripted_image

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.detections import Detections
-from detector.letterbox import Placement
+from detector.inference.letterbox import Placement
 
 
 def detections(*boxes: tuple[float, float, float, float]) -> Detections:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector import Detections, DetectorError, ModelError
-from detector.messages import Answer, LoadFailure, Message, Ready, decode, encode
+from detector.pool.messages import Answer, LoadFailure, Message, Ready, decode, encode
 
 FOUND = Detections(
     np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from detector.catalog import find_model
 from detector.errors import ModelError
 from detector.model_file import ModelFile
+from detector.zoo.catalog import find_model
 from stream_server.config import Config
 from stream_server.errors import ConfigError
 from tests.server import CHECKOUT, run_command

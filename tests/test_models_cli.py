@@ -15,10 +15,11 @@ import cv2
 import pytest
 from click.testing import CliRunner, Result
 
-from detector import catalog, load_detector
-from detector.catalog import find_model
-from detector.layout import Layout
-from detector.zoo import ZOO, Download, ZooModel
+from detector import load_detector
+from detector.pool.layout import Layout
+from detector.zoo import catalog
+from detector.zoo.catalog import find_model
+from detector.zoo.entries import ZOO, Download, ZooModel
 from stream_server.cli import command
 from stream_server.cli.models import inspection
 from stream_server.cli.models.bench import cameras_in_words

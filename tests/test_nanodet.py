@@ -14,8 +14,8 @@ from detector import load_detector
 from detector.detections import Detections
 from detector.errors import DetectorError
 from detector.heads import Shapes, head_for
+from detector.inference.nms import suppress
 from detector.model_file import HeadName, SizeWH
-from detector.nms import suppress
 
 Array = NDArray[np.float32]
 

@@ -8,8 +8,8 @@ import pytest
 
 from detector import load_detector
 from detector.backends.loading import load_backend
-from detector.catalog import find_model
-from detector.network import Network, smallest_input
+from detector.inference.network import Network, smallest_input
+from detector.zoo.catalog import find_model
 
 MODEL = find_model("centernet-mobilenetv3")
 PHOTO = Path(__file__).parent / "data" / "astronaut.jpg"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.detections import Detections
-from detector.nms import box_ious, suppress
+from detector.inference.nms import box_ious, suppress
 
 Box = tuple[float, float, float, float]
 

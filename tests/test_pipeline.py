@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from detector.detections import BGRImage
-from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from detector.pool.messages import DetectOptions
 from stream_server.config import CameraConfig
 from stream_server.diagnostics.cameras import CameraInfo
 from stream_server.errors import ImageError, SourceEnded, SourceError

@@ -29,7 +29,7 @@ from detector import (
     load_detector,
 )
 from detector.pool import DetectorPool
-from detector.restarts import RestartBudget
+from detector.pool.restarts import RestartBudget
 from tests.fakes import Command, load_scripted, scripted_image
 from tests.leaks import children, is_alive, open_descriptors, wait_until
 from tests.patience import PATIENCE_S, soon

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from detector.backends import ImageInput, ModelMetadata
 from detector.detections import BGRImage
 from detector.errors import ModelError
+from detector.inference.preprocessing import Preprocessor, preprocessing_for
 from detector.model_file import ModelFile, PerChannel, Preprocessing, SizeWH
-from detector.preprocessing import Preprocessor, preprocessing_for
 
 FLOAT = np.dtype(np.float32)
 PIXEL = (10, 20, 30)  # blue, green, red

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.accuracy import Photo, data_folder, detect, measure, read_photos
 from detector import load_detector
 from detector.backends.loading import load_backend
-from detector.catalog import find_model
 from detector.model_file import ModelFile
+from detector.zoo.catalog import find_model
 from tests.models import default_model
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]

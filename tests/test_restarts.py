@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.restarts import RestartBudget
+from detector.pool.restarts import RestartBudget
 
 
 def takes(budget: RestartBudget, times: list[float]) -> list[bool]:

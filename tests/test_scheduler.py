@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from detector.messages import DetectOptions
-from detector.requests import Client, Request
-from detector.scheduler import CREDIT_S, HOLD_S, Scheduler, Seats, Turn
+from detector.pool.messages import DetectOptions
+from detector.pool.request_queue import Client, Request
+from detector.pool.scheduler import CREDIT_S, HOLD_S, Scheduler, Seats, Turn
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 ONE_FREE = Seats(free=1, staged=0, next_free_at=())

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from detector import Detections, DetectorBusy, DetectorError, DetectorTimeout, WorkerLost
-from detector.client import PoolClient
 from detector.pool import DetectorPool
-from detector.restarts import RestartBudget
+from detector.pool.client import PoolClient
+from detector.pool.restarts import RestartBudget
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.media.encode import encode_jpeg

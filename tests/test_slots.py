@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detector import DetectorError
-from detector.slots import KEEP_BYTES, Slot, SlotReader
+from detector.pool.shared_memory import KEEP_BYTES, Slot, SlotReader
 from tests.leaks import open_descriptors
 
 

@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 from prometheus_client import generate_latest
 
 import stream_server
-from detector.places import WorkerState, WorkerStatus
 from detector.pool import PoolStatus
+from detector.pool.worker_slot import WorkerState, WorkerStatus
 from stream_server.accounts.store import Store
 from stream_server.base import redaction
 from stream_server.base.logs import TAIL, LogTail

@@ -14,8 +14,8 @@ import pytest
 
 from detector.checksums import sha256_of
 from detector.errors import DownloadError, ModelError
-from detector.store import Record, model_path, models_folder, pull, read_record
-from detector.zoo import ZOO, Download, ZooModel
+from detector.zoo.entries import ZOO, Download, ZooModel
+from detector.zoo.store import Record, model_path, models_folder, pull, read_record
 from tests.fileserver import FileServer
 from tests.leaks import wait_until
 from tests.needs import CHECKOUT
@@ -82,8 +82,8 @@ def test_model_is_pulled_once(server: FileServer, folder: Path) -> None:
 PULL = """\
 import sys
 from dataclasses import replace
-from detector.store import pull
-from detector.zoo import ZOO, Download
+from detector.zoo.store import pull
+from detector.zoo.entries import ZOO, Download
 model = replace(ZOO[0], name="some", download=Download(sys.argv[1], sys.argv[2] or None, None))
 print(pull(model, progress=lambda *_: None, pause_s=0, again="again" in sys.argv).sha256)
 """

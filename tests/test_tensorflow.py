@@ -13,10 +13,10 @@ import pytest
 
 from detector import BGRImage, DetectorError, ModelError, load_detector
 from detector.backends.loading import load_backend
-from detector.catalog import find_model
 from detector.checksums import sha256_of
+from detector.inference.nms import box_ious
 from detector.model_file import HeadName, ModelFile
-from detector.nms import box_ious
+from detector.zoo.catalog import find_model
 from tests.models import default_model, saved, spots
 from tests.models.runtime import tensorflow
 

@@ -9,8 +9,8 @@ from detector import load_detector
 from detector.backends import ModelMetadata
 from detector.backends.litert import LiteRTBackend
 from detector.backends.tflite_metadata import read_metadata
-from detector.catalog import find_model
 from detector.model_file import ModelFile
+from detector.zoo.catalog import find_model
 from tests.models.metadata import metadata_of, with_metadata
 
 DEFAULT = find_model("centernet-mobilenetv3")

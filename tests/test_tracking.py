@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detector.detections import Detections
-from detector.nms import box_ious
+from detector.inference.nms import box_ious
 from stream_server.detection.tracking import CARRIED_S, KEPT_AT_MOST_S, KEPT_S, SHOWN_S, Tracker
 
 Box = tuple[float, float, float, float]

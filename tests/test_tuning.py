@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from detector import machine, tuning
-from detector.catalog import find_model
+from detector import machine
 from detector.errors import DetectorError, ModelError
-from detector.layout import Layout, layouts
-from detector.pool import DetectorPool
-from detector.speed import Speed, _wait_ready, measure, sample_images
-from detector.tuning import best_layout, choose, planner_for
+from detector.pool import DetectorPool, tuning
+from detector.pool.layout import Layout, layouts
+from detector.pool.speed import Speed, _wait_ready, measure, sample_images
+from detector.pool.tuning import best_layout, choose, planner_for
+from detector.zoo.catalog import find_model
 from stream_server.config import Config
 from stream_server.diagnostics.readiness import readiness
 from stream_server.engine import Engine
@@ -135,7 +135,7 @@ def test_processes_that_keep_answers_at_once_lose_none(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     keep = (
-        "import sys; from detector.layout import Layout; from detector.tuning import _cache\n"
+        "import sys; from detector.pool.layout import Layout; from detector.pool.tuning import _cache\n"
         "for number in range(100): _cache(f'{sys.argv[1]}{number}', Layout(1, 2))"
     )
     processes = [subprocess.Popen([sys.executable, "-c", keep, name], cwd=CHECKOUT) for name in "abc"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detector.errors import DownloadError
-from detector.unpack import unpack
+from detector.zoo.unpack import unpack
 
 MODEL = {"a/saved_model/saved_model.pb": b"graph", "a/saved_model/variables/variables.index": b"weights"}
 

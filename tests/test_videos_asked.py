@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.catalog import find_model
+from detector.zoo.catalog import find_model
 from tests.server import Answer
 from tests.test_videos_api import TUS, Videos
 

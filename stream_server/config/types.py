@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 
-from detector.catalog import is_known
+from detector.zoo.catalog import is_known
 from stream_server.base import redaction
 from stream_server.config.polygons import Point, check_polygon
 

@@ -12,8 +12,8 @@ from functools import partial
 from detector.detections import BGRImage, Detections
 from detector.detector import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD
 from detector.errors import DetectorBusy, DetectorError
-from detector.messages import DetectOptions
 from detector.pool import DetectorPool
+from detector.pool.messages import DetectOptions
 from stream_server.base.rates import RateMeter
 from stream_server.config import DetectConfig
 from stream_server.detection.motion import MotionGate

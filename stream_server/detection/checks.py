@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import detector.pool
 from detector.errors import ModelError
 from detector.labels import find_class_ids
 from detector.pool import DetectorPool
@@ -49,7 +50,7 @@ def check_classes(config: Config, labels: Mapping[str, Mapping[int, str]]) -> No
 @contextmanager
 def _told_once() -> Iterator[None]:
     """Keep the pool from logging what it raises as well."""
-    log = logging.getLogger(DetectorPool.__module__)
+    log = logging.getLogger(detector.pool.__name__)
     log.disabled = True
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from detector.client import PoolClient
+from detector.pool.client import PoolClient
 from stream_server.base.rates import Throttle
 from stream_server.config import DetectConfig
 from stream_server.media.frames import Frame

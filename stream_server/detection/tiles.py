@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.detections import BGRImage, Detections
-from detector.nms import box_areas, box_ious
+from detector.inference.nms import box_areas, box_ious
 
 OVERLAP = 0.2
 """Of neighbouring tiles, as a part of their sides: an object up to that large is whole in one of them."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from detector.detections import Detections
-from detector.nms import box_ious
+from detector.inference.nms import box_ious
 
 _Floats = NDArray[np.float64]
 _Bools = NDArray[np.bool_]

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 import stream_server
 from detector.backends.loading import kind_of
 from detector.errors import ModelError
-from detector.places import WorkerState
 from detector.pool import PoolStatus
+from detector.pool.worker_slot import WorkerState
 from stream_server.accounts.grants import Access, Grant
 from stream_server.base.clock import wall_clock
 from stream_server.base.logs import TAIL

@@ -14,7 +14,7 @@ from functools import partial
 from detector.detections import BGRImage, Detections
 from detector.errors import DetectorBusy
 from detector.pool import DetectorPool
-from detector.requests import FutureDetections
+from detector.pool.request_queue import FutureDetections
 from stream_server.config import Config
 from stream_server.detection.model_labels import KnownModel, named
 from stream_server.errors import ImageError, LimitError

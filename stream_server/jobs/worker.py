@@ -29,8 +29,8 @@ from pydantic import BaseModel
 from detector.detector import Detector, load_detector
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
-from detector.tuning import planner_for
-from detector.worker import die_with
+from detector.pool.tuning import planner_for
+from detector.pool.worker import die_with
 from stream_server.errors import JobError, reason_of
 from stream_server.jobs.job import VideoSummary
 from stream_server.jobs.share import Share, Weight, set_session_nice

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detector.detections import Detections
 from detector.pool import DetectorPool
-from detector.tuning import planner_for
+from detector.pool.tuning import planner_for
 from stream_server.video import journal
 from stream_server.video.annotator import Job
 from stream_server.video.detecting import Looker, Seen

@@ -9,11 +9,11 @@ from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 
-from detector.client import PoolClient
 from detector.detections import BGRImage, Detections
 from detector.errors import DetectorError, DetectorTimeout, WorkerLost
 from detector.pool import DetectorPool
-from detector.requests import FutureDetections
+from detector.pool.client import PoolClient
+from detector.pool.request_queue import FutureDetections
 from stream_server.detection.camera_detector import UNSURE
 from stream_server.errors import ImageError
 from stream_server.video.bounded_queue import Belt, BeltStopped

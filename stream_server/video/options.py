@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from detector.catalog import DEFAULT_MODEL
 from detector.detector import SCORE_THRESHOLD
+from detector.zoo.catalog import DEFAULT_MODEL
 from stream_server.detection.model_labels import KnownModel
 from stream_server.errors import OptionError
 

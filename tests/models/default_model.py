@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from detector import BGRImage
 from detector.backends import ImageInput
-from detector.catalog import find_model
+from detector.inference.preprocessing import Preprocessor
 from detector.model_file import Preprocessing
-from detector.preprocessing import Preprocessor
+from detector.zoo.catalog import find_model
 from tests.models.runtime import tensorflow
 
 SIDE = 512

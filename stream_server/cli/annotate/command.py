@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from detector.catalog import DEFAULT_MODEL
 from detector.detector import SCORE_THRESHOLD
 from detector.errors import DetectorError
+from detector.zoo.catalog import DEFAULT_MODEL
 from stream_server.base.redaction import redact
 from stream_server.errors import StreamServerError
 

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from detector import load_detector
 from detector.backends.loading import kind_of
-from detector.catalog import KNOWN_MODELS, find_model
-from detector.layout import Layout, layouts
 from detector.machine import describe, usable_cores
 from detector.model_file import ModelFile
-from detector.speed import Speed, measure, sample_images
-from detector.store import read_record
-from detector.zoo import ZOO
+from detector.pool.layout import Layout, layouts
+from detector.pool.speed import Speed, measure, sample_images
+from detector.zoo.catalog import KNOWN_MODELS, find_model
+from detector.zoo.entries import ZOO
+from detector.zoo.store import read_record
 from stream_server.cli.models.accuracy import Photos, average_precision, read_photos
 from stream_server.errors import ConfigError
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detector.backends.loading import kind_of, load_backend
-from detector.catalog import find_model
 from detector.checksums import sha256_of
 from detector.errors import DetectorError, ModelError
 from detector.heads import family_of
+from detector.inference.network import Network
 from detector.labels import labels_for
 from detector.model_file import ModelFile
-from detector.network import Network
+from detector.zoo.catalog import find_model
 
 LOAD_WITHIN_S = 120.0
 _FEW = 5

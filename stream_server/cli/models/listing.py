@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
-from detector.catalog import KNOWN_MODELS, KnownModel
-from detector.store import models_folder, read_record
-from detector.zoo import ZOO, ZooModel
+from detector.zoo.catalog import KNOWN_MODELS, KnownModel
+from detector.zoo.entries import ZOO, ZooModel
+from detector.zoo.store import models_folder, read_record
 
 
 class ListedModel(BaseModel):

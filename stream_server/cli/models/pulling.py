@@ -10,10 +10,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from detector.catalog import KNOWN_MODELS, find_in_zoo, model_names
-from detector.download import Progress as Report
 from detector.errors import ModelError
-from detector.store import model_path, pull
+from detector.zoo.catalog import KNOWN_MODELS, find_in_zoo, model_names
+from detector.zoo.download import Progress as Report
+from detector.zoo.store import model_path, pull
 
 
 def pull_model(name: str, *, url: str | None, again: bool, max_bytes: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detector.backends import ImageInput, ModelInput, ModelMetadata
 from detector.detections import BGRImage
 from detector.errors import ModelError
-from detector.letterbox import Placement
+from detector.inference.letterbox import Placement
 from detector.model_file import ModelFile, Preprocessing, SizeWH
 
 

@@ -21,14 +21,14 @@ from contextlib import ExitStack, closing, suppress
 from multiprocessing import Pipe
 
 from detector.errors import DetectorError
-from detector.messages import MAX_BYTES, Job, Message, decode
-from detector.slots import Slot
+from detector.pool.messages import MAX_BYTES, Job, Message, decode
+from detector.pool.shared_memory import Slot
 
 _PIPE_S = 0.5
 """A message waits no longer for the other side to take it, or to go on after its first byte: a worker that
 stops half-way, by accident or on purpose, must not stop the owner."""
 _COLLECT_S = 0.2  # an ended pipe and the ended process are a few ms apart
-_PROGRAM = "from detector.worker import main; main()"
+_PROGRAM = "from detector.pool.worker import main; main()"
 _ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",

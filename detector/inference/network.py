@@ -8,9 +8,9 @@ from itertools import groupby
 from detector.backends import Backend
 from detector.detections import BGRImage, Detections
 from detector.heads import head_for
-from detector.letterbox import Placement
+from detector.inference.letterbox import Placement
+from detector.inference.preprocessing import Preprocessor, preprocessing_for
 from detector.model_file import ModelFile, SizeWH
-from detector.preprocessing import Preprocessor, preprocessing_for
 
 
 class Network:

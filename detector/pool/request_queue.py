@@ -11,7 +11,7 @@ from typing import Literal
 
 from detector.detections import BGRImage, Detections
 from detector.errors import DetectorError
-from detector.messages import DetectOptions
+from detector.pool.messages import DetectOptions
 
 
 class FutureDetections(Future[Detections]):

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from detector.catalog import find_model
 from detector.checksums import sha256_of
 from detector.errors import DetectorError
-from detector.layout import Layout, Planner, layouts
 from detector.locks import alone_in
 from detector.machine import available_memory_bytes, describe, usable_cores
-from detector.messages import Model, name_of
-from detector.speed import Speed, measure, sample_images
+from detector.pool.layout import Layout, Planner, layouts
+from detector.pool.messages import Model, name_of
+from detector.pool.speed import Speed, measure, sample_images
+from detector.zoo.catalog import find_model
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from itertools import islice
 from threading import Condition
 
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, DetectorUnavailable
-from detector.messages import Answer, Job
-from detector.places import Place, Work
-from detector.requests import Client, Request
-from detector.scheduler import Scheduler, Seats, Turn
-from detector.worker_process import WorkerProcess
-from detector.workforce import Lost
+from detector.pool.messages import Answer, Job
+from detector.pool.request_queue import Client, Request
+from detector.pool.scheduler import Scheduler, Seats, Turn
+from detector.pool.supervisor import Lost
+from detector.pool.worker_process import WorkerProcess
+from detector.pool.worker_slot import Place, Work
 
 
 @dataclass(frozen=True, slots=True)

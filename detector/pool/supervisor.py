@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from threading import Condition
 
 from detector.errors import DetectorError, DetectorTimeout, WorkerLost
-from detector.messages import Answer, LoadFailure, Ready, Setup
-from detector.places import Place, Work
-from detector.requests import Request
-from detector.restarts import RestartBudget
-from detector.worker_process import WorkerProcess
+from detector.pool.messages import Answer, LoadFailure, Ready, Setup
+from detector.pool.request_queue import Request
+from detector.pool.restarts import RestartBudget
+from detector.pool.worker_process import WorkerProcess
+from detector.pool.worker_slot import Place, Work
 
 logger = logging.getLogger("detector.pool")
 

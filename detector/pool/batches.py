@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from detector.detections import BGRImage, Detections
-from detector.messages import DetectOptions, ImageDetector, Job
+from detector.pool.messages import DetectOptions, ImageDetector, Job
 
 logger = logging.getLogger(__name__)
 

@@ -13,19 +13,19 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from types import TracebackType
 
-from detector.client import PoolClient
 from detector.detections import BGRImage
-from detector.dispatcher import Dispatcher
 from detector.errors import DetectorError, DetectorTimeout, DetectorUnavailable, WorkerLost
-from detector.layout import Layout, Planner
 from detector.machine import usable_cores
-from detector.messages import Loader, Model, Setup, name_of
-from detector.places import Place, WorkerStatus
-from detector.requests import Client, FutureDetections
-from detector.restarts import RestartBudget
-from detector.workforce import Limits, Workforce
+from detector.pool.client import PoolClient
+from detector.pool.dispatcher import Dispatcher
+from detector.pool.layout import Layout, Planner
+from detector.pool.messages import Loader, Model, Setup, name_of
+from detector.pool.request_queue import Client, FutureDetections
+from detector.pool.restarts import RestartBudget
+from detector.pool.supervisor import Limits, Workforce
+from detector.pool.worker_slot import Place, WorkerStatus
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 _CLOSE_S = 4.0
 

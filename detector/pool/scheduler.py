@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from operator import attrgetter
 
-from detector.requests import Client, Request
+from detector.pool.request_queue import Client, Request
 
 HOLD_S = 0.005
 """How much longer than it usually takes a called client, a free worker is held for it."""

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detector.checksums import check_sha256, sha256_of
-from detector.download import MAX_BYTES, Progress, download, without_credentials
 from detector.errors import DownloadError
 from detector.locks import alone_in
-from detector.unpack import unpack
-from detector.zoo import ZooModel
+from detector.zoo.download import MAX_BYTES, Progress, download, without_credentials
+from detector.zoo.entries import ZooModel
+from detector.zoo.unpack import unpack
 
 logger = logging.getLogger(__name__)
 

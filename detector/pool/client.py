@@ -7,10 +7,10 @@ import time
 from collections.abc import Collection
 
 from detector.detections import BGRImage, check_image
-from detector.dispatcher import Dispatcher
 from detector.errors import DetectorError
-from detector.messages import DetectOptions
-from detector.requests import Client, FutureDetections, Request
+from detector.pool.dispatcher import Dispatcher
+from detector.pool.messages import DetectOptions
+from detector.pool.request_queue import Client, FutureDetections, Request
 
 _numbers = itertools.count(1)
 

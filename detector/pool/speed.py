@@ -15,9 +15,9 @@ import numpy as np
 
 from detector.detections import BGRImage
 from detector.errors import DetectorError, DetectorTimeout
-from detector.layout import Layout
-from detector.messages import Model
 from detector.pool import DetectorPool
+from detector.pool.layout import Layout
+from detector.pool.messages import Model
 
 LOAD_WITHIN_S = 60.0
 _ASK_EVERY_S = 0.02

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from detector.errors import ModelError
 from detector.model_file import ModelFile
-from detector.store import model_path, read_record
-from detector.zoo import ZOO, ZooModel
+from detector.zoo.entries import ZOO, ZooModel
+from detector.zoo.store import model_path, read_record
 
 SUFFIX = ".tflite"
 _SUFFIXES = (SUFFIX, ".pb", ".keras")
 
-_MODELS = Path(__file__).parent / "models"
+_MODELS = Path(__file__).parents[1] / "models"
 _COCO = Path("coco91")  # built in, see `detector.labels`
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from detector.errors import DetectorError
-from detector.messages import Answer
-from detector.requests import Request
-from detector.worker_process import WorkerProcess
+from detector.pool.messages import Answer
+from detector.pool.request_queue import Request
+from detector.pool.worker_process import WorkerProcess
 
 WorkerState = Literal["starting", "idle", "busy", "stopping", "down"]
 

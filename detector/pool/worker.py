@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 
-from detector.batches import collect, groups, look_at
 from detector.errors import DetectorError, ModelError
-from detector.messages import (
+from detector.pool.batches import collect, groups, look_at
+from detector.pool.messages import (
     Answer,
     ImageDetector,
     Job,
@@ -34,7 +34,7 @@ from detector.messages import (
     name_of,
     one_line,
 )
-from detector.slots import SlotReader
+from detector.pool.shared_memory import SlotReader
 
 logger = logging.getLogger(__name__)
 

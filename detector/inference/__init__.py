@@ -1,0 +1,1 @@
+"""One image into one loaded model: preprocessing, network, suppression."""

@@ -1,0 +1,1 @@
+"""Finding model files by name, and fetching them."""

@@ -157,7 +157,7 @@ def test_box_is_carried_as_the_tracker_does(page: Page, server: Server) -> None:
           return { nothing, left: [98, 99.5, 100, 100.5, 102, 103.1].map(left),
             exact: [99.8004, 99.9, 101, null].map((s) => tracks.in(s)) };
         }""",
-        f"{server.url}/static/camera-tracks.js",
+        f"{server.url}/static/camera/tracks.js",
     )
     assert moved["nothing"] == [[], None, []]
     assert moved["left"] == [pytest.approx(lefts) for lefts in ([0.4], [0.45], [0.5], [0.55], [0.6], [])]

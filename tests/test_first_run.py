@@ -235,7 +235,7 @@ def bearer(client: FlaskClient, name: str) -> dict[str, str]:
 def test_a_viewer_is_told_whom_to_ask(client: FlaskClient) -> None:
     page = client.get("/", headers=bearer(client, "viewer")).text
     assert "ask whoever runs it" in page
-    assert "first_run.js" not in page
+    assert "first-run/page.js" not in page
     assert "Add your first camera" in client.get("/", headers=bearer(client, "admin")).text
 
 

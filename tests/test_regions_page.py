@@ -143,7 +143,7 @@ def test_what_is_sound_and_what_counts_is_as_on_the_server(page: Page, site: Sit
     page.goto(site.url)
     sound, counting = page.evaluate(
         """async ({shapes, boxes}) => {
-          const {fault, counts} = await import("/static/regions-geometry.js");
+          const {fault, counts} = await import("/static/regions/geometry.js");
           const sound = shapes.map((points) => !fault(points));
           const drawn = shapes.filter((_, at) => sound[at]).slice(0, 6);
           const regions = drawn.map((points, at) => ({kind: at < 5 ? "inside" : "ignore", points}));

@@ -97,7 +97,7 @@ def open_wall(page: Page, site: Site) -> None:
 def choose(browser: Browser, site: Site) -> Iterator[Choose]:
     """Chooses the grid for a box and the pictures' ratios, as the page does."""
     page = browser.new_page()
-    page.goto(f"{site.url}/static/wall-layout.js")
+    page.goto(f"{site.url}/static/wall/layout.js")
 
     def choose(size: tuple[int, int], ratios: list[float]) -> dict[str, Any]:
         box = {"width": size[0], "height": size[1], "ratios": ratios, "gap": GAP}

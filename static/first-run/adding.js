@@ -1,6 +1,6 @@
 // Tests a camera and adds it to the configuration, or says what to write there. Knows nothing of the page.
-import { freeName } from "./camera-name.js";
-import { ask } from "./settings-api.js";
+import { freeName } from "../shared/camera-name.js";
+import { ask } from "../shared/api.js";
 
 const NEEDS_NO_TEST = new Set(["demo:"]);
 

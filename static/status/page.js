@@ -1,8 +1,8 @@
-import { poll } from "./poll.js";
-import { bytes, duration, full, milliseconds, none, number, percent, rate, time } from "./status-format.js";
-import { Log } from "./status-log.js";
-import { stageRows } from "./status-stages.js";
-import { fill } from "./status-table.js";
+import { poll } from "../shared/poll.js";
+import { bytes, duration, full, milliseconds, none, number, percent, rate, time } from "./format.js";
+import { Log } from "./log.js";
+import { stageRows } from "./stages.js";
+import { fill } from "./table.js";
 
 const EVERY_MS = 1500;
 const CLOCKS_APART_MS = 10000;

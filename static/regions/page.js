@@ -1,11 +1,11 @@
-import { counts } from "./regions-geometry.js";
-import { Editor } from "./regions-editor.js";
-import { listenToKeys } from "./regions-keys.js";
-import { RegionList } from "./regions-list.js";
-import { LivePicture } from "./regions-picture.js";
-import { listenToPointer } from "./regions-pointer.js";
-import { Store } from "./regions-store.js";
-import { View } from "./regions-view.js";
+import { counts } from "./geometry.js";
+import { Editor } from "./editor.js";
+import { listenToKeys } from "./keys.js";
+import { RegionList } from "./list.js";
+import { LivePicture } from "./picture.js";
+import { listenToPointer } from "./pointer.js";
+import { Store } from "./store.js";
+import { View } from "./view.js";
 
 const page = document.querySelector(".regions");
 const part = (id) => document.getElementById(id);

@@ -1,4 +1,4 @@
-import { poll } from "./poll.js";
+import { poll } from "../shared/poll.js";
 import { send } from "./upload.js";
 
 const page = document.querySelector(".videos");

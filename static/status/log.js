@@ -1,4 +1,4 @@
-import { full, time } from "./status-format.js";
+import { full, time } from "./format.js";
 
 const MOST = 200;
 const SEVERITY = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, CRITICAL: 50 };

@@ -1,14 +1,14 @@
 // The page of one camera. The boxes are drawn here, over the picture, from what the server follows: so they can be
 // switched at once, and the stream itself needs nothing drawn into it.
 
-import { drawBoxes } from "./boxes.js";
-import { Charts } from "./camera-charts.js";
-import { Filter, setText } from "./camera-filter.js";
-import { follow } from "./camera-live.js";
-import { Memory } from "./camera-memory.js";
-import { Table } from "./camera-table.js";
-import { Tracks } from "./camera-tracks.js";
-import { poll, showState } from "./poll.js";
+import { drawBoxes } from "../shared/boxes.js";
+import { Charts } from "./charts.js";
+import { Filter, setText } from "./filter.js";
+import { follow } from "./live.js";
+import { Memory } from "./memory.js";
+import { Table } from "./table.js";
+import { Tracks } from "./tracks.js";
+import { poll, showState } from "../shared/poll.js";
 
 const EMPTY_MS = 150; // for so long the last boxes stay where those of a picture are not known yet
 const WAYS = { // what is asked of the server for each kind of boxes; all are drawn here

@@ -1,8 +1,8 @@
 // A camera's last minutes as charts: the server keeps them, this asks for what is new.
 
-import { swatch } from "./camera-filter.js";
-import { Chart } from "./chart.js";
-import { poll } from "./poll.js";
+import { swatch } from "./filter.js";
+import { Chart } from "../shared/chart.js";
+import { poll } from "../shared/poll.js";
 
 const MOST_LINES = 6; // more cannot be told apart
 const [BRIGHT, PALE] = ["#7db8f5", "#c9a86a"]; // on the dark ground of a chart

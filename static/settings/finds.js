@@ -1,5 +1,5 @@
 // Cameras that are there to be taken: the server's webcams, and those that answer in its network.
-import { ask } from "./settings-api.js";
+import { ask } from "../shared/api.js";
 
 export class Finds {
   #list;

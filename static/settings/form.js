@@ -1,5 +1,5 @@
 // The form of one camera: its fields, each for one key of the camera's section.
-import { kindOf, valueAt, withoutCredentials } from "./settings-section.js";
+import { kindOf, valueAt, withoutCredentials } from "./section.js";
 
 // What a field of each kind shows of a value, and the value it stands for; undefined: the default holds. What cannot be
 // understood goes to the server as it stands, which says what would be right.

@@ -1,6 +1,6 @@
-import { annotated, show } from "./boxes.js";
-import { Problem, detect } from "./detect.js";
-import { Filter, fillTable, inWords } from "./found.js";
+import { annotated, show } from "../shared/boxes.js";
+import { Problem, detect } from "../shared/detect.js";
+import { Filter, fillTable, inWords } from "../shared/found.js";
 import { incoming } from "./incoming.js";
 import { curlLine, pythonLines } from "./lines.js";
 import { Picture, Strip } from "./strip.js";

@@ -1,5 +1,5 @@
 // Mouse, pen and finger on the picture.
-import * as geometry from "./regions-geometry.js";
+import * as geometry from "./geometry.js";
 
 const REACH_PX = { mouse: 9, pen: 12, touch: 22 };
 const CLICK_PX = 3; // a pointer that moves no further clicks, it does not drag

@@ -1,8 +1,8 @@
 // The page of all cameras: which there are, how they are doing, and the grid that shows them largest.
-import { poll, showState } from "./poll.js";
-import { chooseGrid } from "./wall-layout.js";
-import { makeSortable, restoreOrder } from "./wall-order.js";
-import { makeFullScreen } from "./wall-screen.js";
+import { poll, showState } from "../shared/poll.js";
+import { chooseGrid } from "./layout.js";
+import { makeSortable, restoreOrder } from "./order.js";
+import { makeFullScreen } from "./full-screen.js";
 
 const LABELS_SHOWN = 3;
 const LINE_REM = { compact: 3.5, beside: 2.25 };

@@ -1,6 +1,6 @@
 // A camera that may be added: what is known of it, and the fields for what is not.
-import { ask } from "./settings-api.js";
-import { withoutCredentials } from "./settings-section.js";
+import { ask } from "../shared/api.js";
+import { withoutCredentials } from "../settings/section.js";
 
 const WANTS_LOGIN = /user name|password|forbids this user/; // what cameras that refuse are said to do
 

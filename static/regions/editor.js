@@ -1,8 +1,8 @@
 // What is drawn on a picture, and all that can be done to it. Its event "change" comes after each step, with `said` and
 // `complaint` for people and `focus`: the key of what is to have the focus then, null to leave it where it is.
-import * as geometry from "./regions-geometry.js";
-import { History } from "./regions-history.js";
-import { inWords, nameOf } from "./regions-view.js";
+import * as geometry from "./geometry.js";
+import { History } from "./undo-history.js";
+import { inWords, nameOf } from "./view.js";
 
 const CLOSING_PX = 12; // so near the first point a next one closes the shape
 

@@ -1,4 +1,4 @@
-import { milliseconds, number } from "./status-format.js";
+import { milliseconds, number } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 10;

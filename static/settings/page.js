@@ -1,9 +1,9 @@
-import { freeName } from "./camera-name.js";
-import { showState } from "./poll.js";
-import { ask, watch } from "./settings-api.js";
-import { Finds } from "./settings-finds.js";
-import { Form } from "./settings-form.js";
-import { patch, sectionOf } from "./settings-section.js";
+import { freeName } from "../shared/camera-name.js";
+import { showState } from "../shared/poll.js";
+import { ask, watch } from "../shared/api.js";
+import { Finds } from "./finds.js";
+import { Form } from "./form.js";
+import { patch, sectionOf } from "./section.js";
 
 const EVERY_MS = 2000;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;

@@ -1,6 +1,6 @@
 // The regions as a list: for who does not see the picture, and to say what each is for.
-import { area, fault } from "./regions-geometry.js";
-import { nameOf } from "./regions-view.js";
+import { area, fault } from "./geometry.js";
+import { nameOf } from "./view.js";
 
 const PURPOSES = { inside: "objects count here", ignore: "nothing counts here" };
 

@@ -1,5 +1,5 @@
 // The regions of a camera on the server: they are saved there, and others may change them meanwhile.
-import { ask, watch } from "./settings-api.js";
+import { ask, watch } from "../shared/api.js";
 
 const EVERY_MS = 2000;
 const KINDS = ["inside", "ignore"];

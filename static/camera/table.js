@@ -1,7 +1,7 @@
 // What is in the picture, as a table: a row stays where it is for as long as its object is followed.
 
-import { setText, swatch } from "./camera-filter.js";
-import { inWords } from "./found.js";
+import { setText, swatch } from "./filter.js";
+import { inWords } from "../shared/found.js";
 
 const READABLE_MS = 400; // between two changes of the numbers
 

@@ -1,7 +1,7 @@
-import { Adding } from "./first_run_adding.js";
-import { Candidate } from "./first_run_candidate.js";
-import { prepareMakers } from "./first_run_makers.js";
-import { ask } from "./settings-api.js";
+import { Adding } from "./adding.js";
+import { Candidate } from "./candidate.js";
+import { prepareMakers } from "./makers.js";
+import { ask } from "../shared/api.js";
 
 const page = document.querySelector(".first-run");
 const part = (id) => document.getElementById(id);

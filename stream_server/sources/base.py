@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
+from stream_server.config import SourceConfig
 from stream_server.media.frames import Picture
+from stream_server.net.http_auth import Credentials
+
+if TYPE_CHECKING:
+    pass
 
 
 class Source(ABC):
@@ -45,3 +51,10 @@ class Source(ABC):
 
     def interrupt(self) -> None:  # noqa: B027 - optional
         """Make a blocked `open` or `read` return soon; the one method other threads may call."""
+
+
+def credentials_of(config: SourceConfig) -> Credentials | None:
+    """Return the user name and password of `config`, None where it has neither."""
+    if config.username is None and config.password is None:
+        return None
+    return Credentials(config.username or "", config.password.get_secret_value() if config.password else "")

@@ -15,7 +15,7 @@ from stream_server.media.av_opening import open_input
 from stream_server.media.frames import Picture
 from stream_server.net.http_client import Answer, CameraClient
 from stream_server.sources.av_live import LiveSource
-from stream_server.sources.http import credentials_of
+from stream_server.sources.base import credentials_of
 from stream_server.sources.pacing import Pacer, Timeline
 from stream_server.sources.playlist import best_variant, is_master, is_playlist, with_whole_addresses
 

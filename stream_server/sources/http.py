@@ -11,9 +11,8 @@ from stream_server.errors import ImageError, SourceError
 from stream_server.media.frames import Picture
 from stream_server.media.jpeg import SOI, picture_of
 from stream_server.media.mjpeg_parser import MjpegParser
-from stream_server.net.http_auth import Credentials
 from stream_server.net.http_client import Answer, CameraClient
-from stream_server.sources.base import Source
+from stream_server.sources.base import Source, credentials_of
 from stream_server.sources.playlist import is_playlist
 from stream_server.sources.snapshot import BLANKS, Pace, Patience, SnapshotPoller
 
@@ -219,13 +218,6 @@ class _OneByOne:
         except _OnlyOne:
             self._rejected += stream.rejected
             return None
-
-
-def credentials_of(config: SourceConfig) -> Credentials | None:
-    """Return the user name and password of `config`, None where it has neither."""
-    if config.username is None and config.password is None:
-        return None
-    return Credentials(config.username or "", config.password.get_secret_value() if config.password else "")
 
 
 def _read_as(answer: Answer, client: CameraClient, config: SourceConfig) -> _Pictures:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).parent.parent / "tests" / "cameras" / "fakecam.c"
+SOURCE = Path(__file__).parent.parent / "tests" / "support" / "cameras" / "fakecam.c"
 LIBRARY = Path(__file__).parent.parent / ".cache" / "fakecam.so"
 NUMBERS = range(900, 1000)
 

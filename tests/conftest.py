@@ -13,8 +13,8 @@ import pytest
 
 from detector.machine import usable_cores
 from stream_server.base import redaction
-from tests.browser import browser, page
-from tests.leaks import children
+from tests.support.browser import browser, page
+from tests.support.leaks import children
 
 __all__ = ["browser", "page"]
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.needs import need, need_foreign
-from tests.posts import base64_of
-from tests.server import CHECKOUT, SMALL_DEMO, Server
+from tests.support.needs import need, need_foreign
+from tests.support.paths import CHECKOUT, DATA
+from tests.support.posts import base64_of
+from tests.support.server import SMALL_DEMO, Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 EXAMPLES = CHECKOUT / "examples" / "api"
-PICTURE = CHECKOUT / "tests" / "data" / "astronaut.jpg"
+PICTURE = DATA / "astronaut.jpg"
 COLLECTION: dict[str, Any] = json.loads((EXAMPLES / "postman_collection.json").read_text())
 
 

@@ -12,8 +12,8 @@ from stream_server.engine import Engine
 from stream_server.errors import LimitError
 from stream_server.streaming.streams import MAX_STREAMS, QUALITIES, WIDTHS, Variant
 from stream_server.web.app import create_app
-from tests.leaks import wait_until
-from tests.sources import ScriptedSource, plain, raw_picture
+from tests.support.leaks import wait_until
+from tests.support.sources import ScriptedSource, plain, raw_picture
 
 WITHIN_S = 20.0
 

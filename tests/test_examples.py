@@ -21,9 +21,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_server.cli import command
-from tests.server import CHECKOUT, Server
+from tests.support.paths import CHECKOUT
+from tests.support.server import Server
+from tests.support.viewers import Viewer
 from tests.test_wheel import FILES, SOURCES
-from tests.viewers import Viewer
 
 EXAMPLES = CHECKOUT / "examples"
 SERVER, CAMERA = "http://192.168.1.10:8080", "front-door"

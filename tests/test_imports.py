@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server import CHECKOUT
+from tests.support.paths import CHECKOUT
 
 FLOORS = (
     ("stream_server.errors",),

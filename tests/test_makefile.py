@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from stream_server.config import Config
-from tests.needs import need
-from tests.server import CHECKOUT, NO_DETECTOR, Server
+from tests.support.needs import need
+from tests.support.paths import CHECKOUT
+from tests.support.server import NO_DETECTOR, Server
 
 SHIPPED = CHECKOUT / "config.yaml"
 LOCAL = "config.local.yaml"

@@ -21,9 +21,9 @@ from stream_server.pipeline import Pipeline
 from stream_server.streaming import overload
 from stream_server.streaming.streams import Variant, Viewer
 from stream_server.telemetry.stages import Telemetry
-from tests.fakes import scripted_image
-from tests.leaks import wait_until
-from tests.sources import ScriptedSource, jpeg_picture, plain, raw_picture
+from tests.support.fakes import scripted_image
+from tests.support.leaks import wait_until
+from tests.support.sources import ScriptedSource, jpeg_picture, plain, raw_picture
 
 WITHIN_S = 20.0
 UNTOUCHED = Variant(overlay="none")
@@ -56,7 +56,7 @@ def source() -> ScriptedSource:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DetectorPool]:
-    with DetectorPool("scripted", workers=1, loader="tests.fakes:load_scripted") as started:
+    with DetectorPool("scripted", workers=1, loader="tests.support.fakes:load_scripted") as started:
         started.wait_ready(20)
         started.submit(scripted_image(shape=(240, 320, 3))).result(
             WITHIN_S
@@ -250,7 +250,7 @@ def test_an_on_demand_camera_is_not_opened_for_detection_alone(
 
 
 def test_live_video_goes_on_when_the_detector_does_not(source: ScriptedSource) -> None:
-    broken = DetectorPool("missing", workers=1, loader="tests.fakes:load_scripted")
+    broken = DetectorPool("missing", workers=1, loader="tests.support.fakes:load_scripted")
     with broken, running(source, broken) as pipeline:
         with pipeline.streams.watch(Variant("exact"), 100) as viewer:
             for number in (1, 2, 3):

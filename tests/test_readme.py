@@ -12,9 +12,9 @@ import pytest
 from stream_server.cli import command
 from stream_server.config.source_url import parse_source
 from stream_server.web.live.mjpeg import StreamQuery
+from tests.support.paths import CHECKOUT, DATA
 from tools.config_reference import README, updated
 
-ROOT = Path(__file__).parent.parent
 TEXT = README.read_text(encoding="utf-8")
 
 
@@ -39,7 +39,7 @@ def test_the_detector_alone_works_as_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    picture = cv2.imread(str(ROOT / "tests" / "data" / "astronaut.jpg"))
+    picture = cv2.imread(str(DATA / "astronaut.jpg"))
     cv2.imwrite(str(tmp_path / "street.jpg"), picture)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
@@ -48,4 +48,4 @@ def test_the_detector_alone_works_as_shown(
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([\w./-]+)\)", TEXT))
 def test_a_linked_file_is_there(path: str) -> None:
-    assert (ROOT / path).exists()
+    assert (CHECKOUT / path).exists()

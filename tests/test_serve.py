@@ -18,13 +18,13 @@ from detector.pool import DetectorPool
 from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.web.app import create_app
-from tests.cameras.http import HTTPCamera
-from tests.fakes import ScriptedDetector, load_scripted
-from tests.leaks import wait_until
-from tests.patience import PATIENCE_S
-from tests.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
-from tests.sockets import held_connections, unsent_bytes
-from tests.viewers import Viewer, read_all
+from tests.support.cameras.http import HTTPCamera
+from tests.support.fakes import ScriptedDetector, load_scripted
+from tests.support.leaks import wait_until
+from tests.support.patience import PATIENCE_S
+from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
+from tests.support.sockets import held_connections, unsent_bytes
+from tests.support.viewers import Viewer, read_all
 
 MAX_VIEWERS = 20
 FOREVER = 10**9

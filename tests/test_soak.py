@@ -18,12 +18,12 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from tests.cameras.http import HTTPCamera
-from tests.leaks import open_descriptors, resident_bytes, threads
-from tests.posts import post_json
-from tests.server import Answer, Server
-from tests.viewers import Viewer
-from tests.websockets import Client
+from tests.support.cameras.http import HTTPCamera
+from tests.support.leaks import open_descriptors, resident_bytes, threads
+from tests.support.posts import post_json
+from tests.support.server import Answer, Server
+from tests.support.viewers import Viewer
+from tests.support.websockets import Client
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "60"))
 SAMPLE_EVERY_S = 5.0

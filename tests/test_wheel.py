@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.needs import need
-from tests.server import CHECKOUT, Server, run_command
+from tests.support.needs import need
+from tests.support.paths import CHECKOUT
+from tests.support.server import Server, run_command
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import chromium  # noqa: E402
-from tests.pages import FIRST_RUN, PAGES, household, server_of  # noqa: E402
+from tests.support.browser import chromium  # noqa: E402
+from tests.support.pages import FIRST_RUN, PAGES, household, server_of  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -1,1 +1,0 @@
-"""Real cameras on this machine, scripted to misbehave."""

@@ -1,0 +1,1 @@
+"""Real cameras on this machine, scripted to misbehave."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 from av.container import InputContainer
@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from stream_server.errors import SourceError
 from stream_server.media.continuity import FrameNumbers
+from stream_server.media.slices import PictureSlices, decodable
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -82,8 +83,11 @@ class PacketDecoder:
         self._codec = stream.codec_context
         is_numbered = hide_broken and name == "h264"
         self._numbers = FrameNumbers(self._codec.extradata) if is_numbered else None
+        self._slices = PictureSlices(self._codec.extradata) if hide_broken and name == "hevc" else None
+        if self._slices:  # else FFmpeg shows what it decoded of a slice up to an error, as if it were whole
+            self._codec.options = {"err_detect": "explode"}
         self._is_damaged = False  # something is missing that all is predicted from up to the next key frame
-        self._is_prompt = False  # whether each packet gives a frame
+        self._held = 0  # packets that have given no frame yet
         # A container's word goes over the stream's own, which may come later and change
         # (av_guess_sample_aspect_ratio in libavformat/avformat.h).
         said = stream.sample_aspect_ratio
@@ -138,8 +142,9 @@ class PacketDecoder:
 
     def _decode_in_step(self, packet: VideoPacket) -> list[VideoFrame]:
         if self._numbers and not self._numbers.follows(bytes(packet), is_key=packet.is_keyframe):
-            self._lose_step()
-            self._is_damaged = True
+            self._lose_pictures()
+        if self._slices and not self._slices.are_all(bytes(packet)):
+            return self._broken([])
         if self._waited is not None and not self._is_start(packet):
             self.decode_errors += self._is_damaged
             return []
@@ -148,15 +153,12 @@ class PacketDecoder:
 
     def _decode_one(self, packet: VideoPacket | None) -> list[VideoFrame]:
         try:
-            frames = self._codec.decode(packet)
+            frames = self._codec.decode(_decodable(packet) if packet and self._slices else packet)
         except av.error.EOFError:
             return []
         except av.FFmpegError:
             return self._broken([])
-        is_missing = self._hides_broken and self._is_prompt and not frames and packet is not None
-        if is_missing:  # so FFmpeg's H.265 leaves out what is predicted from a picture that it has not got
-            self.decode_errors += 1
-        self._is_prompt = bool(frames) or is_missing
+        self._count_held(packet, frames)
         return self._broken(frames) if any(frame.is_corrupt for frame in frames) else frames
 
     def _broken(self, frames: list[VideoFrame]) -> list[VideoFrame]:
@@ -164,9 +166,22 @@ class PacketDecoder:
         self.decode_errors += 1
         if not self._hides_broken:
             return frames
+        self._lose_pictures()
+        return []
+
+    def _count_held(self, packet: VideoPacket | None, frames: list[VideoFrame]) -> None:
+        held = max(0, self._held + (packet is not None) - len(frames))
+        has_frame_threads = self._codec.thread_type.name == "FRAME"
+        may_hold = self._codec.reorder_depth + (self._codec.thread_count - 1 if has_frame_threads else 0)
+        self._held = min(held, max(0, may_hold))  # of H.264, a packet can be half a frame
+        if self._slices and self.decode_errors:  # around a key frame after a loss, built on what is before it
+            self.decode_errors += held - self._held
+
+    def _lose_pictures(self) -> None:
+        """Drop and count what the decoder holds back to order it; show nothing before the next key frame."""
+        self.decode_errors += self._held
         self._lose_step()
         self._is_damaged = True
-        return []
 
     def _is_start(self, packet: VideoPacket) -> bool:
         """Return whether decoding can start with `packet`."""
@@ -177,12 +192,23 @@ class PacketDecoder:
     def _lose_step(self) -> None:
         self._take_kept()
         self._codec.flush_buffers()
-        self._is_prompt = False
+        self._held = 0
         self._waited = 0
 
     def _take_kept(self) -> list[VideoPacket]:
         kept, self._kept, self._kept_bytes = self._kept, [], 0
         return kept
+
+
+def _decodable(packet: VideoPacket) -> VideoPacket:
+    data = bytes(packet)
+    kept = decodable(data)
+    if kept is data:
+        return packet
+    lighter = cast(VideoPacket, Packet(kept))
+    lighter.pts, lighter.dts, lighter.time_base = packet.pts, packet.dts, packet.time_base
+    lighter.is_keyframe = packet.is_keyframe
+    return lighter
 
 
 def square_wh(size_wh: tuple[int, int], aspect: Fraction) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Whether the pictures of an H.264 stream follow on from each other, which FFmpeg does not tell.
 
 Where a whole picture got lost it repeats the one before in its place, flags nothing, and shows smears up to
-the next key frame. (Its H.265 decoder leaves out what builds on a missing one.) ITU-T H.264, 7.3, 7.4.
+the next key frame. (Its H.265 decoder refuses what builds on a missing one.) ITU-T H.264, 7.3, 7.4.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 _SLICE, _IDR, _SPS = 1, 5, 7
-_START = b"\0\0\1"
+START_CODE = b"\0\0\1"
 _HEAD_BYTES = 64
 """Of a slice: more than what is read of it."""
 _SEARCHED_BYTES = 1 << 16
@@ -25,7 +25,7 @@ class FrameNumbers:
         self._bits = 0  # of a frame_num, 0 while no parameter set is known or numbers may be left out
         self._has_planes = False
         self._last: int | None = None
-        for nal in _nal_units(extradata or b""):
+        for nal in nal_units(extradata or b""):
             self._learn(nal)
 
     def follows(self, picture: bytes, *, is_key: bool) -> bool:
@@ -33,7 +33,7 @@ class FrameNumbers:
 
         picture: an access unit in Annex B form, the next that has come. is_key: whether it needs no other.
         """
-        for nal in _nal_units(picture[:_SEARCHED_BYTES]):
+        for nal in nal_units(picture[:_SEARCHED_BYTES]):
             if nal[0] & 31 in (_SLICE, _IDR):
                 return self._is_next(nal, is_key=is_key)
             self._learn(nal)
@@ -53,7 +53,7 @@ class FrameNumbers:
         return is_key or last is None or number in (last, (last + 1) % (1 << self._bits))
 
     def _number(self, nal: bytes) -> int:
-        bits = _Bits(nal[1:_HEAD_BYTES])
+        bits = Bits(nal[1:_HEAD_BYTES])
         for _ in range(3):  # first macroblock, kind of slice, picture parameter set
             bits.ue()
         if self._has_planes:
@@ -63,12 +63,12 @@ class FrameNumbers:
     def _learn(self, nal: bytes) -> None:
         if nal[0] & 31 == _SPS:
             try:
-                self._bits, self._has_planes = _read_sps(_Bits(nal[1:1024]))
+                self._bits, self._has_planes = _read_sps(Bits(nal[1:1024]))
             except IndexError:
                 self._bits = 0
 
 
-class _Bits:
+class Bits:
     """Reads the bits of a NAL unit; raises IndexError at its end."""
 
     def __init__(self, nal: bytes) -> None:
@@ -76,6 +76,7 @@ class _Bits:
         self._at = 0
 
     def u(self, count: int) -> int:
+        """Return a number of `count` bits."""
         value = 0
         for _ in range(count):
             value = value << 1 | self._data[self._at >> 3] >> (7 - self._at & 7) & 1
@@ -90,11 +91,12 @@ class _Bits:
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
+        """Return a signed Exp-Golomb number (9.1.1)."""
         number = self.ue()
         return (number + 1) // 2 if number & 1 else -(number // 2)
 
 
-def _read_sps(bits: _Bits) -> tuple[int, bool]:
+def _read_sps(bits: Bits) -> tuple[int, bool]:
     """Return the bits of a frame_num, 0 where some may be left out, and whether planes are coded apart."""
     profile, has_planes = bits.u(8), False
     bits.u(16)
@@ -118,7 +120,7 @@ def _read_sps(bits: _Bits) -> tuple[int, bool]:
     return (0 if may_have_gaps or count > 16 else count), has_planes
 
 
-def _skip_scaling(bits: _Bits, lists: int) -> None:
+def _skip_scaling(bits: Bits, lists: int) -> None:
     for each in range(lists):
         if bits.u(1):
             last = following = 8
@@ -128,11 +130,11 @@ def _skip_scaling(bits: _Bits, lists: int) -> None:
                 last = following or last
 
 
-def _nal_units(data: bytes) -> Iterator[bytes]:
+def nal_units(data: bytes) -> Iterator[bytes]:
     """Yield what stands between start codes, not empty (annex B)."""
-    start = data.find(_START)
+    start = data.find(START_CODE)
     while start >= 0:
-        end = data.find(_START, start + 3)
+        end = data.find(START_CODE, start + 3)
         if unit := data[start + 3 : end if end >= 0 else None]:
             yield unit
         start = end

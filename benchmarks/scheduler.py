@@ -25,7 +25,7 @@ from detector import BGRImage
 from detector.pool import DetectorPool
 from detector.pool.messages import DetectOptions
 from stream_server.config import DetectConfig
-from stream_server.detection.camera_detector import Analysis, Analyst
+from stream_server.detection.camera_detector import CameraDetector, FrameDetections
 from stream_server.media.encode import encode_jpeg
 from stream_server.media.frames import Frame, Picture
 from stream_server.media.jpeg import picture_of
@@ -78,7 +78,7 @@ class PacedCamera:
     fps: float
     images: list[BGRImage]
     is_raw: bool
-    analyses: list[Analysis] = field(default_factory=list)
+    analyses: list[FrameDetections] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
 
     def run(self, stop: threading.Event) -> None:
@@ -86,7 +86,7 @@ class PacedCamera:
         wake = threading.Event()
         jpegs = [encode_jpeg(image, 80) for image in self.images]
         pictures = [Picture.of_image(image.copy()) for image in self.images] if self.is_raw else []
-        analyst = Analyst(
+        analyst = CameraDetector(
             self.pool,
             DetectConfig(fps=min(120, self.fps)),
             DetectOptions(),

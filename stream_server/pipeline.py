@@ -22,7 +22,7 @@ from stream_server.cameras import crashes
 from stream_server.cameras.camera import Camera
 from stream_server.cameras.history import History
 from stream_server.config import CameraConfig, DetectConfig, Overlay, SourceConfig, source_of
-from stream_server.detection.camera_detector import Analysis, Analyst
+from stream_server.detection.camera_detector import CameraDetector, FrameDetections
 from stream_server.drawing.annotate import Style, annotate
 from stream_server.drawing.message import message_picture
 from stream_server.errors import EncodeError, ImageError
@@ -94,7 +94,7 @@ class Pipeline:
         self.config = config
         self.counters = Counters()
         self.history = History()
-        self.analyses: Latest[Analysis] = Latest()
+        self.analyses: Latest[FrameDetections] = Latest()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
@@ -103,7 +103,9 @@ class Pipeline:
         self.governor = Governor(time.monotonic())
         self._task = _Task.of(config, pool, options, model)
         self._analyst = self._make_analyst(self._task)
-        self._next_analysts: deque[Analyst | None] = deque()  # made elsewhere, for the pipeline's thread
+        self._next_analysts: deque[CameraDetector | None] = (
+            deque()
+        )  # made elsewhere, for the pipeline's thread
         self._seen = 0
         self._message_at = float("-inf")
         self._has_lease = False
@@ -182,7 +184,7 @@ class Pipeline:
         return self._analyst.labels if self._analyst else {}
 
     @property
-    def analysis(self) -> Analysis | None:
+    def analysis(self) -> FrameDetections | None:
         """What was found last."""
         return self._analyst.latest if self._analyst else None
 
@@ -198,10 +200,10 @@ class Pipeline:
             return Counter()
         return Counter(self.labels.get(int(i), str(i)) for i in analysis.detections.class_ids)
 
-    def _make_analyst(self, task: _Task | None) -> Analyst | None:
+    def _make_analyst(self, task: _Task | None) -> CameraDetector | None:
         if task is None:
             return None
-        return Analyst(
+        return CameraDetector(
             task.pool,
             task.config,
             task.options,

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.camera_detector import FrameDetections
 
 STEP_S = 2.0
 KEPT_S = 600.0
@@ -38,7 +38,7 @@ class History:
         self._latencies_s: list[float] = []
         self._objects: Counter[int] = Counter()
 
-    def found(self, analysis: Analysis) -> None:
+    def found(self, analysis: FrameDetections) -> None:
         """Note what a frame shows, in the step that runs."""
         self._latencies_s.append(analysis.latency_s)
         self._objects |= Counter(analysis.detections.class_ids.tolist())

@@ -31,7 +31,7 @@ UNSURE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Analysis:
+class FrameDetections:
     """What was found in one frame of a camera, and what is followed since; boxes are in pixels of `frame`."""
 
     frame: Frame
@@ -66,7 +66,7 @@ class _Answer:
     is_repeated: bool = False
 
 
-class Analyst:
+class CameraDetector:
     """Has one camera's frames looked at, newest first, and follows what is found.
 
     Belongs to the pipeline's thread; `latest` and `rate` may be read from any.
@@ -90,7 +90,7 @@ class Analyst:
         image_of: returns a frame's pixels or raises ImageError.
         wake: called, on any thread, when `collect` has something to do or a frame may be offered.
         """
-        self.latest: Analysis | None = None
+        self.latest: FrameDetections | None = None
         self.rate = RateMeter()
         self._labels = partial(pool.labels_of, model)
         self._model = model
@@ -146,7 +146,7 @@ class Analyst:
         """Offer no more frames."""
         self._client.close()
 
-    def collect(self) -> Iterator[Analysis]:
+    def collect(self) -> Iterator[FrameDetections]:
         """Take in the answers that came since last time, and yield what they say."""
         while self._finished:
             answer = self._finished.popleft()
@@ -233,7 +233,7 @@ class Analyst:
 
     # What becomes of the answers.
 
-    def _take_in(self, answer: _Answer, found: Detections) -> Iterator[Analysis]:
+    def _take_in(self, answer: _Answer, found: Detections) -> Iterator[FrameDetections]:
         frame = answer.frame
         if frame.captured_at <= self._analysed_at:
             return  # a slower worker's answer about an older frame than the tracker knows
@@ -244,7 +244,7 @@ class Analyst:
         self._found = found
         detections = self._follow(frame, found)
         latency_s = time.monotonic() - frame.captured_at
-        self.latest = Analysis(frame, detections, self._tracker.followed(), latency_s)
+        self.latest = FrameDetections(frame, detections, self._tracker.followed(), latency_s)
         if not answer.is_repeated:
             self._count(self.latest)
         yield self.latest
@@ -256,7 +256,7 @@ class Analyst:
         is_near = found.scores >= UNSURE * thresholds
         return self._tracker.update(found[is_near], frame.captured_at, thresholds[is_near])
 
-    def _count(self, analysis: Analysis) -> None:
+    def _count(self, analysis: FrameDetections) -> None:
         frame = analysis.frame
         if self._gate:
             self._gate.learn(analysis.detections.boxes, frame.size_wh, frame.captured_at)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from detector.detections import Detections
 from stream_server.base.clock import wall_clock
-from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.camera_detector import FrameDetections
 from stream_server.detection.tracking import Followed
 
 
@@ -134,7 +134,7 @@ class DetectionList(BaseModel):
 
     @classmethod
     def of(
-        cls, camera: str, labels: Mapping[int, str], analysis: Analysis | None, *, tracks: bool = False
+        cls, camera: str, labels: Mapping[int, str], analysis: FrameDetections | None, *, tracks: bool = False
     ) -> DetectionList:
         """Return what an analysis of a camera's frame says; None: that there was none yet.
 

@@ -7,20 +7,20 @@ import pytest
 
 from detector.detections import Detections
 from stream_server.cameras.history import KEPT_S, STEP_S, History
-from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.camera_detector import FrameDetections
 from stream_server.detection.tracking import Tracker
 from stream_server.media.frames import Frame
 from tests.support.leaks import wait_until
 from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server
 
 
-def _analysis(*class_ids: int, latency_s: float = 0.1) -> Analysis:
+def _analysis(*class_ids: int, latency_s: float = 0.1) -> FrameDetections:
     count = len(class_ids)
     found = Detections(
         np.zeros((count, 4), np.float32), np.ones(count, np.float32), np.array(class_ids, np.int64)
     )
     frame = Frame(np.zeros((2, 2, 3), np.uint8), "front", 1, 0.0)
-    return Analysis(frame, found, Tracker().followed(), latency_s)
+    return FrameDetections(frame, found, Tracker().followed(), latency_s)
 
 
 def test_step_in_which_nothing_happens_is_a_sample_too() -> None:

@@ -13,7 +13,7 @@ import pytest
 from detector.detections import BGRImage
 from detector.pool import DetectorPool
 from stream_server.detection import motion
-from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.camera_detector import FrameDetections
 from stream_server.errors import ImageError
 from stream_server.media.frames import Picture
 from stream_server.pipeline import Pipeline
@@ -48,7 +48,7 @@ def scene(*patches: tuple[tuple[int, int, int], int, int], side: int = 60) -> BG
     return image
 
 
-def analysis_of(pipeline: Pipeline, source: ScriptedSource, image: BGRImage) -> Analysis:
+def analysis_of(pipeline: Pipeline, source: ScriptedSource, image: BGRImage) -> FrameDetections:
     """Show the camera a picture, again where nobody had time for it, and return what is said about it.
 
     Earlier pictures may still be on their way: an answer is told by the very image it is about.
@@ -68,7 +68,7 @@ def analysis_of(pipeline: Pipeline, source: ScriptedSource, image: BGRImage) -> 
     return pipeline.analysis
 
 
-def classes(analysis: Analysis) -> Counter[int]:
+def classes(analysis: FrameDetections) -> Counter[int]:
     return Counter(analysis.detections.class_ids.tolist())
 
 

@@ -17,7 +17,7 @@ from flask import Blueprint, Response, abort, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_server.accounts.grants import Lease
-from stream_server.detection.camera_detector import Analysis
+from stream_server.detection.camera_detector import FrameDetections
 from stream_server.engine import Engine
 from stream_server.errors import EncodeError, ImageError
 from stream_server.pipeline import Pipeline
@@ -102,9 +102,9 @@ class _Follower:
 
     def __init__(self, watched: Pipeline) -> None:
         self._watched = watched
-        self._shown: Analysis | None = watched.analyses.item  # old news: what comes next is sent
+        self._shown: FrameDetections | None = watched.analyses.item  # old news: what comes next is sent
 
-    def next(self) -> Analysis | None:
+    def next(self) -> FrameDetections | None:
         """Return the newest analysis unless it was handed out already."""
         newest = self._watched.analyses.item
         if newest is self._shown:
@@ -147,7 +147,7 @@ class _Talk:
                     raise Refusal(GOING_AWAY, "the camera has ended")
         raise Refusal(GOING_AWAY, "the server ends")
 
-    def _send(self, analysis: Analysis) -> None:
+    def _send(self, analysis: FrameDetections) -> None:
         try:
             jpeg = self._jpeg(analysis) if self._wants_jpeg else None
         except (ImageError, EncodeError) as exc:
@@ -160,7 +160,7 @@ class _Talk:
         if jpeg is not None:
             self._socket.send(jpeg)
 
-    def _jpeg(self, analysis: Analysis) -> bytes:
+    def _jpeg(self, analysis: FrameDetections) -> bytes:
         own = analysis.frame.picture.jpeg
         if own is not None and self._as_sent:
             return own

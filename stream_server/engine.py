@@ -24,7 +24,7 @@ from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.detection.checks import check_classes, check_detector
 from stream_server.errors import ConfigError, LimitError, UnknownCamera
 from stream_server.images.admission import Admission
-from stream_server.images.service import ImageAnalyst
+from stream_server.images.service import ImageDetectionService
 from stream_server.jobs.jobs import Jobs
 from stream_server.pipeline import Pipeline
 from stream_server.sources import open_source
@@ -60,7 +60,7 @@ class Engine:
         self.telemetry = Telemetry()
         self._models: tuple[ModelFile, ...] = ()
         self.pool: DetectorPool | None = None
-        self.image_analyst: ImageAnalyst | None = None
+        self.image_analyst: ImageDetectionService | None = None
         self._make_pool(config)  # may fail: before anything is open
         self.fanout = Fanout()
         self.image_requests = Admission(config.api.max_requests, config.api.max_requests_per_address)
@@ -297,7 +297,7 @@ class Engine:
             max_wait_s=config.detector.max_wait_ms / 1000,
         )
         self._models = tuple(files)
-        self.image_analyst = ImageAnalyst(self.pool, config)
+        self.image_analyst = ImageDetectionService(self.pool, config)
 
     def _model_name(self, camera: CameraConfig) -> str | None:
         is_needed = self.pool and camera.detect.enabled

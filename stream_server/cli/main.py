@@ -208,9 +208,9 @@ def detect(
     """
     from detector import load_detector  # noqa: PLC0415
     from stream_server.images.files import detect_file  # noqa: PLC0415
-    from stream_server.images.results import AnalysisOptions  # noqa: PLC0415
+    from stream_server.images.results import ImageOptions  # noqa: PLC0415
 
-    options = AnalysisOptions(score_threshold=score, iou_threshold=iou, **wishes)
+    options = ImageOptions(score_threshold=score, iou_threshold=iou, **wishes)
     copies = {} if output is None else _copies(output, images)
     failed = False
     with load_detector(model) as detector:

@@ -9,7 +9,7 @@ from detector.detector import Detector
 from stream_server.base.file_names import MAX_BYTES, readable, shortened
 from stream_server.detection.model_labels import KnownModel
 from stream_server.drawing.annotate import annotate
-from stream_server.images.results import AnalysisOptions, ImageAnalysis, Timings
+from stream_server.images.results import ImageDetections, ImageOptions, Timings
 from stream_server.media.encode import encode_jpeg
 from stream_server.media.image_decoding import ImageLimits, decode_image
 
@@ -24,7 +24,7 @@ def annotated_path(stem: str, folder: Path) -> Path:
     return folder / f"{shortened(stem, MAX_BYTES - len(ending) - len('-99999'))}{ending}"
 
 
-def detect_file(detector: Detector, path: Path, options: AnalysisOptions, copy: Path | None) -> ImageAnalysis:
+def detect_file(detector: Detector, path: Path, options: ImageOptions, copy: Path | None) -> ImageDetections:
     """Return what is in the picture at `path`; with `copy`, write an annotated copy there, too.
 
     Raises ImageError, OSError, and what `Detector.detect` raises.
@@ -46,4 +46,6 @@ def detect_file(detector: Detector, path: Path, options: AnalysisOptions, copy: 
         jpeg = encode_jpeg(annotate(image, found, detector.labels), QUALITY)
         copy.write_bytes(jpeg)
     timings = Timings.of(started, decoded, ended - decoded, ended)
-    return ImageAnalysis.of(readable(path), image, found, timings, KnownModel(detector.name, detector.labels))
+    return ImageDetections.of(
+        readable(path), image, found, timings, KnownModel(detector.name, detector.labels)
+    )

@@ -23,7 +23,7 @@ def _split(classes: object) -> object:
     return classes
 
 
-class AnalysisOptions(BaseModel):
+class ImageOptions(BaseModel):
     """How a picture is looked at; what is not said is as the server's configuration has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -42,7 +42,7 @@ class AnalysisOptions(BaseModel):
     min_height: float = Field(0, ge=0, le=1, description="Least height, likewise.")
     model: str | None = Field(None, description="Name of the model; default: the detector's.")
 
-    def or_else(self, default: DetectorConfig) -> AnalysisOptions:
+    def or_else(self, default: DetectorConfig) -> ImageOptions:
         """Return the options with the detector's own where nothing was said; its classes are its model's."""
         ours = {
             "score_threshold": default.score_threshold,
@@ -51,7 +51,7 @@ class AnalysisOptions(BaseModel):
             "classes": default.classes if self.model is None else None,
         }
         said = self.model_dump(exclude_none=True)
-        return AnalysisOptions.model_construct(**{**self.__dict__, **ours, **said})
+        return ImageOptions.model_construct(**{**self.__dict__, **ours, **said})
 
     @property
     def wanted_detections(self) -> int:
@@ -88,7 +88,7 @@ class Timings(BaseModel):
         )
 
 
-class ImageAnalysis(BaseModel):
+class ImageDetections(BaseModel):
     """What was found in one picture."""
 
     image: str | None = Field(description="The name it came with, if it had one.")
@@ -101,7 +101,7 @@ class ImageAnalysis(BaseModel):
     @classmethod
     def of(
         cls, name: str | None, image: BGRImage, found: Detections, timings: Timings, known: KnownModel
-    ) -> ImageAnalysis:
+    ) -> ImageDetections:
         """Return what is said about `image`, in which `found` is what is to be reported."""
         height, width = image.shape[:2]
         return cls(

@@ -18,7 +18,7 @@ from detector.pool.request_queue import FutureDetections
 from stream_server.config import Config
 from stream_server.detection.model_labels import KnownModel, named
 from stream_server.errors import ImageError, LimitError
-from stream_server.images.results import AnalysisOptions, ImageAnalysis, Timings
+from stream_server.images.results import ImageDetections, ImageOptions, Timings
 from stream_server.media.image_decoding import ImageLimits, check_image_bytes, decode_pixels
 
 PICTURES_IN_MEMORY = 4
@@ -27,7 +27,7 @@ ROOM_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class EncodedImage:
     """A picture as it came: its bytes, its name if it had one, and what messages call its place."""
 
     data: bytes
@@ -36,15 +36,15 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingAnalysis:
+class PendingDetections:
     """A picture at the detector.
 
     For the thread that brought it, but for `cancel` and `add_done_callback`.
     """
 
-    upload: Upload
+    upload: EncodedImage
     image: BGRImage
-    options: AnalysisOptions
+    options: ImageOptions
     model: KnownModel
     future: FutureDetections
     started: float
@@ -55,14 +55,14 @@ class PendingAnalysis:
         height, width = self.image.shape[:2]
         return self.options.keep(self.future.result(), (width, height))
 
-    def result(self) -> ImageAnalysis:
+    def result(self) -> ImageDetections:
         """Wait for the answer; the pool's own deadlines see to it that there is one.
 
         Raises what became of the image: WorkerLost, DetectorTimeout, another DetectorError, CancelledError.
         """
         found = self.detections()
         timings = Timings.of(self.started, self.decoded, self.future.inference_s, time.perf_counter())
-        return ImageAnalysis.of(self.upload.name, self.image, found, timings, self.model)
+        return ImageDetections.of(self.upload.name, self.image, found, timings, self.model)
 
     def cancel(self) -> None:
         """Let nobody look at it who has not begun."""
@@ -73,7 +73,7 @@ class PendingAnalysis:
         self.future.add_done_callback(callback)
 
 
-class ImageAnalyst:
+class ImageDetectionService:
     """Has pictures looked at by the pool; from any thread. Takes part in it as one client of weight 1."""
 
     def __init__(self, pool: DetectorPool, config: Config) -> None:
@@ -105,7 +105,7 @@ class ImageAnalyst:
             raise DetectorBusy(f"the model {name} is being loaded")
         return KnownModel(name, labels)
 
-    def submit(self, upload: Upload, options: AnalysisOptions) -> PendingAnalysis:
+    def submit(self, upload: EncodedImage, options: ImageOptions) -> PendingDetections:
         """Decode a picture, here and now, and have it looked at.
 
         Raises ImageError, OptionError, LimitError when too many large pictures are being looked at, and what
@@ -126,9 +126,9 @@ class ImageAnalyst:
         except ImageError as exc:
             exc.field = upload.field
             raise
-        return PendingAnalysis(upload, image, options, model, future, started, decoded)
+        return PendingDetections(upload, image, options, model, future, started, decoded)
 
-    def _submit(self, image: BGRImage, model: str, options: AnalysisOptions) -> FutureDetections:
+    def _submit(self, image: BGRImage, model: str, options: ImageOptions) -> FutureDetections:
         return self._client.submit(
             image,
             model=model,
@@ -138,7 +138,7 @@ class ImageAnalyst:
             max_detections=options.wanted_detections,
         )
 
-    def analyse(self, uploads: Iterable[Upload], options: AnalysisOptions) -> Iterator[ImageAnalysis]:
+    def analyse(self, uploads: Iterable[EncodedImage], options: ImageOptions) -> Iterator[ImageDetections]:
         """Yield what is in each of `uploads`, in their order; the whole pool works on them.
 
         A picture is decoded while others are looked at. Raises what `submit` and `result` raise; the others
@@ -146,9 +146,9 @@ class ImageAnalyst:
         """
         return self.analyse_each((upload, options) for upload in uploads)
 
-    def analyse_each(self, asked: Iterable[tuple[Upload, AnalysisOptions]]) -> Iterator[ImageAnalysis]:
+    def analyse_each(self, asked: Iterable[tuple[EncodedImage, ImageOptions]]) -> Iterator[ImageDetections]:
         """Yield what `analyse` does, of pictures that have options of their own."""
-        pending: deque[PendingAnalysis] = deque()
+        pending: deque[PendingDetections] = deque()
         window = 2 * max(1, len(self._pool.status().workers))
         try:
             for upload, options in asked:

@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError
 from werkzeug.datastructures import MultiDict
 
 from stream_server.errors import OptionError
-from stream_server.images.results import AnalysisOptions
-from stream_server.images.service import Upload
+from stream_server.images.results import ImageOptions
+from stream_server.images.service import EncodedImage
 from stream_server.net.guarded_fetch import Fetcher
 from stream_server.web.arguments import OUR_PARAMETERS, explained, parse_json, query
 from stream_server.web.context import engine
@@ -26,7 +26,7 @@ MAX_FIELDS = 64
 """Of a form, besides its pictures."""
 
 
-class DetectBody(AnalysisOptions):
+class DetectBody(ImageOptions):
     """Pictures and what is asked about them, as JSON; also the type of a form's fields and of the query."""
 
     image: str | None = Field(None, description="A picture: base64, or a data URL.")
@@ -42,8 +42,8 @@ class Asked:
     count: how many there are.
     """
 
-    options: AnalysisOptions
-    uploads: Iterator[Upload]
+    options: ImageOptions
+    uploads: Iterator[EncodedImage]
     count: int
 
 
@@ -68,19 +68,19 @@ def _read_body() -> Asked:
     data = read_all()
     if not data and (body.url or body.urls or body.image or body.images):
         return _asked(body, [])
-    return _asked(body, [Upload(data, field="body")])
+    return _asked(body, [EncodedImage(data, field="body")])
 
 
 def _read_form(most_parts: int) -> Asked:
     """A part is a picture where it is a file or no text; a field `image` of text is one in base64."""
     texts = MultiDict(request.args)
-    uploads: list[Upload] = []
+    uploads: list[EncodedImage] = []
     count: Counter[str] = Counter()
     for part in read_parts(most_parts, DetectBody.model_fields.keys() - {"image", "images"}):
         if (text := part.text) is not None:
             texts.add(part.name, text)
             continue
-        uploads.append(Upload(part.data, part.filename or None, f"{part.name}[{count[part.name]}]"))
+        uploads.append(EncodedImage(part.data, part.filename or None, f"{part.name}[{count[part.name]}]"))
         count[part.name] += 1
     check_end()
     return _asked(_checked(texts), uploads)
@@ -105,7 +105,7 @@ def _checked(fields: MultiDict[str, str]) -> DetectBody:
         raise explained(exc, DetectBody) from None
 
 
-def _asked(body: DetectBody, uploads: list[Upload]) -> Asked:
+def _asked(body: DetectBody, uploads: list[EncodedImage]) -> Asked:
     texts = [("image", body.image)] if body.image is not None else []
     texts += [(f"images[{number}]", text) for number, text in enumerate(body.images)]
     urls = [("url", body.url)] if body.url is not None else []
@@ -114,8 +114,8 @@ def _asked(body: DetectBody, uploads: list[Upload]) -> Asked:
     if not count:
         raise OptionError("image", "there is no picture in the request")
     check_count(count, engine().config.api.max_images, "images")
-    names = AnalysisOptions.model_fields.keys()
-    options = AnalysisOptions.model_construct(**body.model_dump(include=set(names)))
+    names = ImageOptions.model_fields.keys()
+    options = ImageOptions.model_construct(**body.model_dump(include=set(names)))
     return Asked(options, _all_uploads(uploads, texts, urls), count)
 
 
@@ -126,11 +126,11 @@ def check_count(count: int, most: int, field: str) -> None:
 
 
 def _all_uploads(
-    uploads: list[Upload], texts: list[tuple[str, str]], urls: list[tuple[str, str]]
-) -> Iterator[Upload]:
+    uploads: list[EncodedImage], texts: list[tuple[str, str]], urls: list[tuple[str, str]]
+) -> Iterator[EncodedImage]:
     yield from uploads
     for field, text in texts:
-        yield Upload(decode_base64(text, field), field=field)
+        yield EncodedImage(decode_base64(text, field), field=field)
     fetcher = Fetcher(engine().config.api, engine().config.server.max_image_bytes)
     for field, url in urls:
-        yield Upload(fetcher.fetch(url, field), url, field)
+        yield EncodedImage(fetcher.fetch(url, field), url, field)

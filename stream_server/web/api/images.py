@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from werkzeug.exceptions import NotAcceptable, ServiceUnavailable
 
 from stream_server.drawing.annotate import annotate
-from stream_server.images.results import ImageAnalysis
-from stream_server.images.service import ImageAnalyst
+from stream_server.images.results import ImageDetections
+from stream_server.images.service import ImageDetectionService
 from stream_server.media.encode import encode_jpeg
 from stream_server.web.api.image_requests import Asked, read_request
 from stream_server.web.context import engine
@@ -27,7 +27,7 @@ KINDS = ("application/json", "image/jpeg")
 class DetectAnswer(BaseModel):
     """What was found in each picture, in the order in which they were sent."""
 
-    images: list[ImageAnalysis]
+    images: list[ImageDetections]
     total_ms: float = Field(description="Milliseconds from the whole request being there to its answer.")
 
 
@@ -41,7 +41,7 @@ def detect() -> Response:
 
 
 @contextmanager
-def admitted() -> Iterator[ImageAnalyst]:
+def admitted() -> Iterator[ImageDetectionService]:
     """Let the current request bring pictures to the detector. Raises LimitError; answers 503 without one."""
     analyst = engine().image_analyst
     if analyst is None:
@@ -50,7 +50,7 @@ def admitted() -> Iterator[ImageAnalyst]:
         yield analyst
 
 
-def _found(analyst: ImageAnalyst, asked: Asked) -> Response:
+def _found(analyst: ImageDetectionService, asked: Asked) -> Response:
     started = time.perf_counter()
     images = list(analyst.analyse(asked.uploads, asked.options))
     total_ms = round(1000 * (time.perf_counter() - started), 2)
@@ -58,7 +58,7 @@ def _found(analyst: ImageAnalyst, asked: Asked) -> Response:
     return Response(answer.model_dump_json(), content_type="application/json")
 
 
-def _annotated(analyst: ImageAnalyst, asked: Asked) -> Response:
+def _annotated(analyst: ImageDetectionService, asked: Asked) -> Response:
     if asked.count != 1:
         raise NotAcceptable(f"of {asked.count} pictures the answer is JSON; image/jpeg is for one")
     pending = analyst.submit(next(asked.uploads), asked.options)

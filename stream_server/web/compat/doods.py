@@ -22,8 +22,8 @@ from detector.errors import DetectorBusy, DetectorError
 from stream_server.detection.model_labels import named
 from stream_server.drawing.annotate import annotate
 from stream_server.errors import LimitError, OptionError, StreamServerError
-from stream_server.images.results import MOST_DETECTIONS, AnalysisOptions
-from stream_server.images.service import ImageAnalyst, PendingAnalysis, Upload
+from stream_server.images.results import MOST_DETECTIONS, ImageOptions
+from stream_server.images.service import EncodedImage, ImageDetectionService, PendingDetections
 from stream_server.media.encode import encode_jpeg
 from stream_server.net.guarded_fetch import Fetcher
 from stream_server.streaming.streams import Variant
@@ -89,14 +89,14 @@ class DoodsRequest(_Lenient):
     image: Literal["", "jpg", "jpeg"] | None = Field(None, description="Have the annotated picture as well.")
 
     @property
-    def options(self) -> AnalysisOptions:
+    def options(self) -> ImageOptions:
         """What the detector is asked: whatever one of the thresholds lets through."""
         limits = [
             least for part in (self.detect, *(r.detect for r in self.regions)) for least in part.values()
         ]
         if any(not 0 <= least <= 100 for least in limits):
             raise OptionError("detect", "expected a confidence of 0 to 100")
-        return AnalysisOptions(
+        return ImageOptions(
             score_threshold=min(limits) / 100 if limits else None,
             max_detections=MOST_DETECTIONS if limits else None,
             model=None if self.detector_name == DEFAULT else self.detector_name,
@@ -255,30 +255,30 @@ def _stream(text: str) -> Response:
     return view()
 
 
-def _upload(asked: DoodsRequest) -> Upload:
+def _upload(asked: DoodsRequest) -> EncodedImage:
     if asked.data.startswith(("http://", "https://")):
         fetcher = Fetcher(engine().config.api, engine().config.server.max_image_bytes)
-        return Upload(fetcher.fetch(asked.data, "data"), field="data")
-    return Upload(decode_base64(asked.data, "data"), field="data")
+        return EncodedImage(fetcher.fetch(asked.data, "data"), field="data")
+    return EncodedImage(decode_base64(asked.data, "data"), field="data")
 
 
-def _submit(analyst: ImageAnalyst, asked: DoodsRequest) -> PendingAnalysis:
+def _submit(analyst: ImageDetectionService, asked: DoodsRequest) -> PendingDetections:
     named(asked.detector_name, (DEFAULT, *analyst.models), "detector_name")
     return analyst.submit(_upload(asked), asked.options)
 
 
-def _answer(analyst: ImageAnalyst, asked: DoodsRequest) -> DoodsAnswer:
+def _answer(analyst: ImageDetectionService, asked: DoodsRequest) -> DoodsAnswer:
     pending = _submit(analyst, asked)
     found, detections = _counting(asked, pending)
     picture = base64.b64encode(_drawn(pending, found)).decode() if asked.image else None
     return DoodsAnswer(id=asked.id, image=picture, detections=detections)
 
 
-def _drawn(pending: PendingAnalysis, found: Detections) -> bytes:
+def _drawn(pending: PendingDetections, found: Detections) -> bytes:
     return encode_jpeg(annotate(pending.image, found, pending.model.labels), QUALITY)
 
 
-def _counting(asked: DoodsRequest, pending: PendingAnalysis) -> tuple[Detections, list[DoodsDetection]]:
+def _counting(asked: DoodsRequest, pending: PendingDetections) -> tuple[Detections, list[DoodsDetection]]:
     """Return what counts of what was found, as it is drawn and as DOODS says it."""
     found = pending.detections()
     height, width = pending.image.shape[:2]

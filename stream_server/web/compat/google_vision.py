@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_server.images.results import AnalysisOptions, ImageAnalysis
-from stream_server.images.service import Upload
+from stream_server.images.results import ImageDetections, ImageOptions
+from stream_server.images.service import EncodedImage
 from stream_server.web.api.image_requests import check_count
 from stream_server.web.api.images import admitted
 from stream_server.web.context import engine
@@ -29,9 +29,9 @@ class Feature(_Lenient):
     maxResults: int | None = Field(None, ge=1, le=1000, description="Default: 20.")
 
     @property
-    def options(self) -> AnalysisOptions:
+    def options(self) -> ImageOptions:
         """What it means here."""
-        return AnalysisOptions(
+        return ImageOptions(
             score_threshold=0.3 if self.score_th is None else self.score_th,
             iou_threshold=0.4 if self.nms_iou is None else self.nms_iou,
             min_height=0.03 if self.min_height is None else self.min_height,
@@ -53,7 +53,7 @@ class AnnotateRequest(_Lenient):
     features: tuple[Feature | None, ...] | None = None
 
     @property
-    def options(self) -> AnalysisOptions:
+    def options(self) -> ImageOptions:
         """What its first feature means."""
         return ((self.features or (None,))[0] or Feature()).options
 
@@ -91,7 +91,7 @@ class AnnotateAnswer(BaseModel):
     localizedObjectAnnotations: list[Annotation]
 
     @classmethod
-    def of(cls, analysis: ImageAnalysis) -> AnnotateAnswer:
+    def of(cls, analysis: ImageDetections) -> AnnotateAnswer:
         """Return `analysis` in these words."""
         found = []
         for detection in analysis.detections:
@@ -119,7 +119,7 @@ def annotate() -> Response:
         requests = read_json(AnnotateBody).requests
         check_count(len(requests), engine().config.api.max_images, "requests")
         asked = (
-            (Upload(decode_base64(one.image.content, field), field=field), one.options)
+            (EncodedImage(decode_base64(one.image.content, field), field=field), one.options)
             for number, one in enumerate(requests)
             for field in (f"requests[{number}].image.content",)
         )

@@ -24,8 +24,8 @@ from werkzeug.exceptions import BadRequest
 from detector.errors import DetectorError
 from stream_server.engine import Engine
 from stream_server.errors import OptionError, StreamServerError
-from stream_server.images.results import AnalysisOptions, ImageAnalysis
-from stream_server.images.service import ImageAnalyst, PendingAnalysis, Upload
+from stream_server.images.results import ImageDetections, ImageOptions
+from stream_server.images.service import EncodedImage, ImageDetectionService, PendingDetections
 from stream_server.streaming.fanout import TICK_S
 from stream_server.web.arguments import parse_json, read_query, reason_of
 from stream_server.web.context import engine
@@ -43,7 +43,7 @@ HEAD_BYTES = 4096
 FrameId = int | str
 
 
-class FramesQuery(AnalysisOptions):
+class FramesQuery(ImageOptions):
     """What a URL may ask of all frames."""
 
     newest: bool = Field(False, description="Drop frames that wait when a newer one comes.")
@@ -62,7 +62,7 @@ class FrameAnswer(BaseModel):
     """What became of a frame."""
 
     id: FrameId
-    result: ImageAnalysis | None = None
+    result: ImageDetections | None = None
     error: str | None = None
     dropped: bool | None = Field(None, description="A newer frame came before a detector had time for it.")
 
@@ -118,16 +118,18 @@ class _Talk:
     at_detector: by id, those that were handed on. waiting: those that were not, with the newest alone.
     """
 
-    def __init__(self, running: Engine, analyst: ImageAnalyst, opened: WebSocket, query: FramesQuery) -> None:
+    def __init__(
+        self, running: Engine, analyst: ImageDetectionService, opened: WebSocket, query: FramesQuery
+    ) -> None:
         self._engine = running
         self._analyst = analyst
         self._socket = opened
         self._newest_wins = query.newest
-        self._options = AnalysisOptions.model_construct(**query.model_dump(exclude={"newest"}))
+        self._options = ImageOptions.model_construct(**query.model_dump(exclude={"newest"}))
         self._bell = _Bell(opened.wake)
         self._next_id: FrameId | None = None
         self._count = 0
-        self._at_detector: list[tuple[FrameId, PendingAnalysis]] = []
+        self._at_detector: list[tuple[FrameId, PendingDetections]] = []
         self._waiting: tuple[FrameId, bytes] | None = None
 
     def __enter__(self) -> _Talk:
@@ -191,7 +193,7 @@ class _Talk:
             self._say(FrameAnswer(id=id, error=f"{MAX_WAITING} frames are under way already"))
             return
         try:
-            pending = self._analyst.submit(Upload(data), self._options)
+            pending = self._analyst.submit(EncodedImage(data), self._options)
         except (StreamServerError, DetectorError) as exc:
             self._say(FrameAnswer(id=id, error=str(exc)))
             return
@@ -205,7 +207,7 @@ class _Talk:
                 self._say(self._answer(id, pending))
 
     @staticmethod
-    def _answer(id: FrameId, pending: PendingAnalysis) -> FrameAnswer:
+    def _answer(id: FrameId, pending: PendingDetections) -> FrameAnswer:
         try:
             return FrameAnswer(id=id, result=pending.result())
         except (StreamServerError, DetectorError, CancelledError) as exc:

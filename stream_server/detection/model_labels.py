@@ -12,7 +12,7 @@ from stream_server.errors import OptionError
 
 
 @dataclass(frozen=True, slots=True)
-class KnownModel:
+class ModelLabels:
     """A model's name, and the words by class id."""
 
     name: str

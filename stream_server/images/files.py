@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detector.detector import Detector
 from stream_server.base.file_names import MAX_BYTES, readable, shortened
-from stream_server.detection.model_labels import KnownModel
+from stream_server.detection.model_labels import ModelLabels
 from stream_server.drawing.annotate import annotate
 from stream_server.images.results import ImageDetections, ImageOptions, Timings
 from stream_server.media.encode import encode_jpeg
@@ -47,5 +47,5 @@ def detect_file(detector: Detector, path: Path, options: ImageOptions, copy: Pat
         copy.write_bytes(jpeg)
     timings = Timings.of(started, decoded, ended - decoded, ended)
     return ImageDetections.of(
-        readable(path), image, found, timings, KnownModel(detector.name, detector.labels)
+        readable(path), image, found, timings, ModelLabels(detector.name, detector.labels)
     )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from detector.detections import BGRImage, Detections
 from detector.detector import MAX_DETECTIONS
 from stream_server.config import DetectorConfig
-from stream_server.detection.model_labels import KnownModel
+from stream_server.detection.model_labels import ModelLabels
 from stream_server.schemas.detections import Detection, detection_list
 
 MOST_DETECTIONS = 1000
@@ -100,7 +100,7 @@ class ImageDetections(BaseModel):
 
     @classmethod
     def of(
-        cls, name: str | None, image: BGRImage, found: Detections, timings: Timings, known: KnownModel
+        cls, name: str | None, image: BGRImage, found: Detections, timings: Timings, known: ModelLabels
     ) -> ImageDetections:
         """Return what is said about `image`, in which `found` is what is to be reported."""
         height, width = image.shape[:2]

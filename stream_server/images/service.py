@@ -16,7 +16,7 @@ from detector.errors import DetectorBusy
 from detector.pool import DetectorPool
 from detector.pool.request_queue import FutureDetections
 from stream_server.config import Config
-from stream_server.detection.model_labels import KnownModel, named
+from stream_server.detection.model_labels import ModelLabels, named
 from stream_server.errors import ImageError, LimitError
 from stream_server.images.results import ImageDetections, ImageOptions, Timings
 from stream_server.media.image_decoding import ImageLimits, check_image_bytes, decode_pixels
@@ -45,7 +45,7 @@ class PendingDetections:
     upload: EncodedImage
     image: BGRImage
     options: ImageOptions
-    model: KnownModel
+    model: ModelLabels
     future: FutureDetections
     started: float
     decoded: float
@@ -94,7 +94,7 @@ class ImageDetectionService:
         """The names of the models that may be asked for, the default first."""
         return self._pool.models
 
-    def model(self, name: str | None = None) -> KnownModel:
+    def model(self, name: str | None = None) -> ModelLabels:
         """Return a model by its name, by default the detector's.
 
         Raises OptionError for one that there is not, DetectorBusy while it is being loaded.
@@ -103,7 +103,7 @@ class ImageDetectionService:
         labels = self._pool.labels_of(name)
         if not labels:
             raise DetectorBusy(f"the model {name} is being loaded")
-        return KnownModel(name, labels)
+        return ModelLabels(name, labels)
 
     def submit(self, upload: EncodedImage, options: ImageOptions) -> PendingDetections:
         """Decode a picture, here and now, and have it looked at.

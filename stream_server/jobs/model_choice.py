@@ -10,7 +10,7 @@ from detector.errors import ModelError
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from stream_server.config import Config
-from stream_server.detection.model_labels import KnownModel, named
+from stream_server.detection.model_labels import ModelLabels, named
 from stream_server.jobs.job import VideoOptions
 from stream_server.video.options import Options
 
@@ -66,7 +66,7 @@ class JobModels:
         """
         file = self.file(asked.model)
         if asked.classes or asked.blur:
-            model = KnownModel(file.name, self._labels_of(file.name) or self._ask(file))
+            model = ModelLabels(file.name, self._labels_of(file.name) or self._ask(file))
             model.check("classes", asked.classes)
             model.check("blur", asked.blur)
 

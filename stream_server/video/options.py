@@ -8,7 +8,7 @@ from typing import Literal
 
 from detector.detector import SCORE_THRESHOLD
 from detector.zoo.catalog import DEFAULT_MODEL
-from stream_server.detection.model_labels import KnownModel
+from stream_server.detection.model_labels import ModelLabels
 from stream_server.errors import OptionError
 
 SideOutput = Literal["json", "csv", "srt", "coco", "contact-sheet", "clips"]
@@ -85,6 +85,6 @@ class Options:
 
     def check_labels(self, labels: Mapping[int, str]) -> None:
         """Raise OptionError for labels that the model does not know; labels: what it knows, by class id."""
-        model = KnownModel(self.model, labels)
+        model = ModelLabels(self.model, labels)
         model.check("classes", self.classes)
         model.check("blur", self.blur)

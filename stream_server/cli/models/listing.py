@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
-from detector.zoo.catalog import KNOWN_MODELS, KnownModel
+from detector.zoo.catalog import KNOWN_MODELS, BundledModel
 from detector.zoo.entries import ZOO, ZooModel
 from detector.zoo.store import models_folder, read_record
 
@@ -49,7 +49,7 @@ def as_table(models: list[ListedModel]) -> Table:
     return table
 
 
-def _own(known: KnownModel) -> ListedModel:
+def _own(known: BundledModel) -> ListedModel:
     width, height = max(known.file.inputs_wh)
     return ListedModel(
         name=known.file.name,

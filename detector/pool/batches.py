@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from detector.detections import BGRImage, Detections
-from detector.pool.messages import DetectOptions, ImageDetector, Job
+from detector.pool.messages import DetectOptions, ImageDetector, InferenceJob
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ class BatchDetector(Protocol):
 
 
 def collect(
-    receive: Callable[[], Job], is_there: Callable[[float], bool], max_batch: int, max_wait_s: float
-) -> list[Job]:
+    receive: Callable[[], InferenceJob], is_there: Callable[[float], bool], max_batch: int, max_wait_s: float
+) -> list[InferenceJob]:
     """Wait for a job, and return it with those that come within `max_wait_s` of it, `max_batch` at most.
 
     receive: blocks for the next job. is_there: waits so many seconds for one to come.
@@ -44,9 +44,9 @@ def collect(
     return jobs
 
 
-def groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+def groups(jobs: Sequence[InferenceJob]) -> Iterator[list[InferenceJob]]:
     """Yield the jobs that can be done at once: of one model, with the same options; in order of arrival."""
-    by_kind: dict[tuple[str, DetectOptions], list[Job]] = {}
+    by_kind: dict[tuple[str, DetectOptions], list[InferenceJob]] = {}
     for job in jobs:
         by_kind.setdefault((job.model, job.options), []).append(job)
     yield from by_kind.values()

@@ -11,7 +11,7 @@ from itertools import islice
 from threading import Condition
 
 from detector.errors import DetectorBusy, DetectorError, DetectorTimeout, DetectorUnavailable
-from detector.pool.messages import Answer, Job
+from detector.pool.messages import Answer, InferenceJob
 from detector.pool.request_queue import Client, Request
 from detector.pool.scheduler import Scheduler, Seats, Turn
 from detector.pool.supervisor import Lost
@@ -190,7 +190,7 @@ class Dispatcher:
                 request.complete(exc)
                 self.dispatch()
             return
-        job = Job(request.id, work.slot, request.image.shape, request.model, request.options)
+        job = InferenceJob(request.id, work.slot, request.image.shape, request.model, request.options)
         with self._changed:
             if work in order.place.work:
                 work.sent_at = time.monotonic()

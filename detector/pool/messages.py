@@ -74,7 +74,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class InferenceJob:
     """An image of this shape is in the slot of that number, for the model of that name."""
 
     id: int

@@ -25,7 +25,7 @@ from detector.pool.batches import collect, groups, look_at
 from detector.pool.messages import (
     Answer,
     ImageDetector,
-    Job,
+    InferenceJob,
     Loader,
     LoadFailure,
     Ready,
@@ -88,7 +88,7 @@ def _import_loader(path: str) -> Loader:
 
 
 def _answer(
-    owner: Connection, detector: ImageDetector, slots: Sequence[SlotReader], jobs: Sequence[Job]
+    owner: Connection, detector: ImageDetector, slots: Sequence[SlotReader], jobs: Sequence[InferenceJob]
 ) -> None:
     images = [slots[job.slot].read(job.shape) for job in jobs]
     findings = look_at(detector, images, jobs[0].options)

@@ -21,7 +21,7 @@ from contextlib import ExitStack, closing, suppress
 from multiprocessing import Pipe
 
 from detector.errors import DetectorError
-from detector.pool.messages import MAX_BYTES, Job, Message, decode
+from detector.pool.messages import MAX_BYTES, InferenceJob, Message, decode
 from detector.pool.shared_memory import Slot
 
 _PIPE_S = 0.5
@@ -74,7 +74,7 @@ class WorkerProcess:
         with suppress(OSError):  # dead already: the pipe's end tells
             self.pipe.send_bytes(setup)
 
-    def hand_over(self, job: Job) -> None:
+    def hand_over(self, job: InferenceJob) -> None:
         """Send `job`, whose image is in its slot."""
         try:
             self.pipe.send_bytes(pickle.dumps(job))

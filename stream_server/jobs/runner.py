@@ -23,7 +23,7 @@ from stream_server.video.pace import Pace
 
 if TYPE_CHECKING:
     from stream_server.jobs.store import JobStore
-    from stream_server.jobs.worker import Task
+    from stream_server.jobs.worker import WorkerTask
     from stream_server.jobs.worker_process import WorkProcess
 
 log = logging.getLogger(__name__)
@@ -214,10 +214,10 @@ class Crew:
 
         return note
 
-    def _task(self, job: Job) -> Task:
-        from stream_server.jobs.worker import Task  # noqa: PLC0415 - FFmpeg and models, when needed
+    def _task(self, job: Job) -> WorkerTask:
+        from stream_server.jobs.worker import WorkerTask  # noqa: PLC0415 - FFmpeg and models, when needed
 
-        return Task(
+        return WorkerTask(
             self._folder.source(job),
             self._folder.out(job),
             self._models.options(job.options),

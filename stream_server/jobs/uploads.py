@@ -12,7 +12,7 @@ from stream_server.errors import UploadConflict
 from stream_server.jobs.storage import storage_error
 
 
-class Upload:
+class UploadWriter:
     """One piece of an upload being written; used by one thread, but for `cancel`."""
 
     def __init__(self, path: Path, size: int) -> None:
@@ -65,12 +65,12 @@ class Uploads:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the map
-        self._running: dict[str, Upload] = {}
+        self._running: dict[str, UploadWriter] = {}
 
     @contextmanager
-    def writing(self, id: str, path: Path, size: int) -> Iterator[Upload]:
+    def writing(self, id: str, path: Path, size: int) -> Iterator[UploadWriter]:
         """Be the one who writes the upload `id`. Raises UploadConflict when somebody does."""
-        upload = Upload(path, size)
+        upload = UploadWriter(path, size)
         with self._lock:
             if id in self._running:
                 raise UploadConflict("another request is writing this upload")

@@ -4,7 +4,7 @@ Cameras keep their rate since the kernel gives this process, and its detectors, 
 takes a core away in the middle of an image, which no fair queue in front of shared detectors can. And what a
 hostile file does to a decoder, it does to this process.
 
-Reads a pickled `Task` from stdin; writes JSON to stdout, one `Report` a line. The kernel ends it when its
+Reads a pickled `WorkerTask` from stdin; writes JSON to stdout, one `Report` a line. The kernel ends it when its
 owner dies.
 """
 
@@ -47,7 +47,7 @@ PATIENCE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WorkerTask:
     """What is to be done. source, out: the video, and what is to be written. nice: see nice(2)."""
 
     source: Path
@@ -80,7 +80,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which ends us
     die_with(int(sys.argv[1]))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s video: %(message)s")
-    task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our owner
+    task: WorkerTask = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our owner
     return_large_blocks()
     os.nice(task.nice)
     set_session_nice(os.getpid(), os.nice(0))
@@ -95,7 +95,7 @@ def load(model: ModelFile, *, threads: int = 1) -> Detector:
     return load_detector(model, threads=threads)
 
 
-def do(task: Task, reports: IO[str]) -> Report:
+def do(task: WorkerTask, reports: IO[str]) -> Report:
     """Annotate the video; return the last report."""
     try:
         with suppress(FileExistsError):
@@ -109,7 +109,7 @@ def do(task: Task, reports: IO[str]) -> Report:
     return Report(frames=summary.frames, expected=summary.frames, summary=_summary(summary))
 
 
-def _check_length(task: Task) -> None:
+def _check_length(task: WorkerTask) -> None:
     with Film(task.source, task.options) as film:
         length_s = (film.expected_frames or 0) / film.look.rate
     _check(float(length_s), task.max_length_s)
@@ -120,7 +120,7 @@ def _check(length_s: float, most_s: float) -> None:
         raise JobError(f"the video is longer than {most_s:g} s (videos.max_length_s)")
 
 
-def _annotate(task: Task, on_progress: Callable[[Progress], None]) -> Summary:
+def _annotate(task: WorkerTask, on_progress: Callable[[Progress], None]) -> Summary:
     with DetectorPool(
         task.model,
         workers=planner_for(task.model, task.workers, task.threads),
@@ -143,7 +143,7 @@ def _annotate(task: Task, on_progress: Callable[[Progress], None]) -> Summary:
 class _Reporter:
     """Tells the owner how far it is, and sees to the least share of the processor."""
 
-    def __init__(self, reports: IO[str], task: Task) -> None:
+    def __init__(self, reports: IO[str], task: WorkerTask) -> None:
         self._reports, self._max_length_s = reports, task.max_length_s
         self._lock = threading.Lock()  # guards the report and the pipe
         self._report = Report()
@@ -200,7 +200,7 @@ def _summary(summary: Summary) -> VideoSummary:
     )
 
 
-def _without_paths(reason: str, task: Task) -> str:
+def _without_paths(reason: str, task: WorkerTask) -> str:
     """Return a reason that tells who asked nothing about the server's folders."""
     for path in (task.source, task.out.parent):
         reason = reason.replace(str(path.absolute()), path.name).replace(str(path), path.name)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from stream_server.errors import JobError
-from stream_server.jobs.worker import Report, Task
+from stream_server.jobs.worker import Report, WorkerTask
 
 _PROGRAM = "from stream_server.jobs.worker import main; main()"
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
@@ -22,7 +22,7 @@ _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 class WorkProcess:
     """One run of `work.py`. Start it on a thread that outlives it: the kernel kills it when that ends."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: WorkerTask) -> None:
         """Start it. Raises JobError when the system has no process left for it."""
         search_path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         try:

@@ -10,7 +10,7 @@ from detector.detections import Detections
 from detector.pool import DetectorPool
 from detector.pool.tuning import planner_for
 from stream_server.video import journal
-from stream_server.video.annotator import Job
+from stream_server.video.annotator import VideoAnnotator
 from stream_server.video.detecting import Looker, Seen
 from stream_server.video.formats import OutputError, kind_of
 from stream_server.video.input.opening import open_footage
@@ -54,7 +54,7 @@ def annotate(
     kind_of(out)
     _check_free(out, overwrite=overwrite, resume=resume)
     with open_footage(path, options) as footage, _pool(options, pool) as detector:
-        job = Job(
+        job = VideoAnnotator(
             footage,
             out,
             options,

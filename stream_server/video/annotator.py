@@ -61,7 +61,7 @@ class _Tally:
                 self.labels.setdefault(track_id, labels.get(class_id, str(class_id)))
 
 
-class Job:
+class VideoAnnotator:
     """Annotates one video. `run` once."""
 
     def __init__(

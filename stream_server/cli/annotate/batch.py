@@ -16,7 +16,7 @@ import click
 from detector.errors import DetectorError, ModelError
 from detector.pool import DetectorPool
 from stream_server.base.redaction import redact
-from stream_server.cli.annotate.inputs import Task, plan
+from stream_server.cli.annotate.inputs import VideoInput, plan
 from stream_server.cli.annotate.progress import Display, make_display
 from stream_server.errors import OptionError, SourceError, reason_of
 from stream_server.video import journal
@@ -75,7 +75,7 @@ class Batch:
             return WRONG_OPTION if self._has_wrong_option else 1
         return 0
 
-    def _do(self, task: Task, pool: DetectorPool) -> bool:
+    def _do(self, task: VideoInput, pool: DetectorPool) -> bool:
         """Do one video; return whether that went well."""
         if self._stop.is_set():
             return False
@@ -108,7 +108,7 @@ class Batch:
         self._report(task, summary)
         return True
 
-    def _report(self, task: Task, summary: Summary) -> None:
+    def _report(self, task: VideoInput, summary: Summary) -> None:
         self._display.say(summary_line(task.name, summary))
         for note in summary.notes:
             self._display.say(f"  {note}")
@@ -119,7 +119,7 @@ class Batch:
             self._display.warn(f"stopped{self._way_on(task)}")
 
     @staticmethod
-    def _way_on(task: Task) -> str:
+    def _way_on(task: VideoInput) -> str:
         if not journal.path_for(task.out).exists():
             return ""
         part = task.out.with_name(f"{task.out.name}.part")

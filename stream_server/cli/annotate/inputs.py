@@ -20,7 +20,7 @@ _MARK = ".annotated"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class VideoInput:
     """One video. name: a path or a camera's address."""
 
     name: str
@@ -29,7 +29,7 @@ class Task:
 
 def plan(
     inputs: tuple[str, ...], output: Path | None, *, has_sides: bool = False
-) -> tuple[list[Task], list[str]]:
+) -> tuple[list[VideoInput], list[str]]:
     """Return what is to be done, each video once, and why nothing can be done with some inputs.
 
     output: a file for one video, or a folder. has_sides: whether files beside the videos are written, too.
@@ -48,10 +48,10 @@ def plan(
         raise OutputError(f"{output}: {len(names)} videos cannot become one file; give a folder")
     if names and not is_camera(names[0]) and os.path.realpath(names[0]) == os.path.realpath(output):
         raise OutputError(f"{output}: is the input itself")
-    return [Task(name, output) for name in names], troubles
+    return [VideoInput(name, output) for name in names], troubles
 
 
-def _distinct(names: list[str], folder: Path | None, *, has_sides: bool) -> list[Task]:
+def _distinct(names: list[str], folder: Path | None, *, has_sides: bool) -> list[VideoInput]:
     """Return what becomes of each video, in a file of its own that is none of the others."""
     taken = {os.path.abspath(name) for name in names}
     tasks = []
@@ -61,7 +61,7 @@ def _distinct(names: list[str], folder: Path | None, *, has_sides: bool) -> list
             marks = {os.path.abspath(path) for path in ((out, out.with_suffix("")) if has_sides else (out,))}
             if not marks & taken:
                 taken |= marks
-                tasks.append(Task(name, out))
+                tasks.append(VideoInput(name, out))
                 break
     return tasks
 

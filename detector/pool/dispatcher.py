@@ -16,16 +16,16 @@ from detector.pool.request_queue import Client, Request
 from detector.pool.scheduler import Scheduler, Seats, Turn
 from detector.pool.supervisor import Lost
 from detector.pool.worker_process import WorkerProcess
-from detector.pool.worker_slot import Place, Work
+from detector.pool.worker_slot import Assignment, WorkerSlot
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
     """Work for the process that held a place then; it may be gone by now."""
 
-    place: Place
+    place: WorkerSlot
     process: WorkerProcess
-    work: Work
+    work: Assignment
 
 
 class Dispatcher:
@@ -39,7 +39,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, places: Sequence[Place], changed: Condition, timeout_s: float, wake: Callable[[], None]
+        self, places: Sequence[WorkerSlot], changed: Condition, timeout_s: float, wake: Callable[[], None]
     ) -> None:
         """changed: guards all that follows, held for microseconds. wake: wakes the pool's thread."""
         self.refusal: str | None = "the detector pool is not started"
@@ -198,7 +198,7 @@ class Dispatcher:
 
     # What becomes of images; called on the pool's thread.
 
-    def take_answer(self, place: Place, work: Work, answer: Answer) -> None:
+    def take_answer(self, place: WorkerSlot, work: Assignment, answer: Answer) -> None:
         """Complete what was answered, when the worker has been given what is next."""
         with self._changed:
             spent_s = time.monotonic() - (work.sent_at or 0.0)

@@ -22,8 +22,8 @@ from detector.pool.layout import Layout, Planner
 from detector.pool.messages import Loader, Model, Setup, name_of
 from detector.pool.request_queue import Client, FutureDetections
 from detector.pool.restarts import RestartBudget
-from detector.pool.supervisor import Limits, Workforce
-from detector.pool.worker_slot import Place, WorkerStatus
+from detector.pool.supervisor import Limits, WorkerSupervisor
+from detector.pool.worker_slot import WorkerSlot, WorkerStatus
 
 logger = logging.getLogger(__package__)
 
@@ -106,11 +106,11 @@ class DetectorPool:
         # without it.
         self._changed = threading.Condition()
         self._planner = None if isinstance(workers, int) else workers
-        self._make_place = partial(Place, max_batch=max_batch, batch_wait_s=max_wait_s)
+        self._make_place = partial(WorkerSlot, max_batch=max_batch, batch_wait_s=max_wait_s)
         count = workers if isinstance(workers, int) else 0
         self._places = [self._make_place(number) for number in range(1, count + 1)]
         self._dispatcher = Dispatcher(self._places, self._changed, timeout_s, self._wake)
-        self._workforce = Workforce(
+        self._workforce = WorkerSupervisor(
             self._places,
             Setup(loader, models, threads, max_batch, max_wait_s),
             devices=devices,

@@ -62,7 +62,7 @@ class Request:
             self.future.set_result(result)
 
 
-class Line:
+class RequestQueue:
     """Requests in order of arrival. For one thread at a time."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Client:
     may_stage: bool = False
     max_waiting: int = 1
     on_call: Callable[[], None] = lambda: None
-    line: Line = field(default_factory=Line)
+    line: RequestQueue = field(default_factory=RequestQueue)
     tag: float = 0.0
     lead_s: float = 0.0
     state: Literal["away", "wishing", "called"] = "away"

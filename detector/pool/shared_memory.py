@@ -21,7 +21,7 @@ KEEP_BYTES = 32 * 2**20
 """What a slot keeps between images (a 3840x2160 image is 24 MiB); more is given back after each one."""
 
 
-class Slot:
+class SharedImage:
     """The owner's side: writes images. One slot belongs to one worker."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Slot:
             self._memory = None
 
 
-class SlotReader:
+class SharedImageReader:
     """The worker's side: shows the image in the slot."""
 
     def __init__(self, fd: int) -> None:

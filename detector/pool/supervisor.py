@@ -14,7 +14,7 @@ from detector.pool.messages import Answer, LoadFailure, Ready, Setup
 from detector.pool.request_queue import Request
 from detector.pool.restarts import RestartBudget
 from detector.pool.worker_process import WorkerProcess
-from detector.pool.worker_slot import Place, Work
+from detector.pool.worker_slot import Assignment, WorkerSlot
 
 logger = logging.getLogger("detector.pool")
 
@@ -41,7 +41,7 @@ class Lost:
     after_s: float
 
 
-class Workforce:
+class WorkerSupervisor:
     """For the pool's own thread, except for what is said to be read with the lock held.
 
     places, labels, fault, is_degraded: read with `changed` held.
@@ -49,14 +49,14 @@ class Workforce:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        places: Sequence[WorkerSlot],
         setup: Setup,
         *,
         devices: Sequence[str],
         limits: Limits,
         budget: RestartBudget,
         changed: Condition,
-        on_answer: Callable[[Place, Work, Answer], None],
+        on_answer: Callable[[WorkerSlot, Assignment, Answer], None],
         on_lost: Callable[[Lost], None],
     ) -> None:
         """devices: the GPUs, one for each worker in turn; none: whatever each finds."""
@@ -94,7 +94,7 @@ class Workforce:
             logger.error("detection is degraded: %s; next try in %.0f s", self.fault, wait_s)
         self.is_degraded = is_degraded
 
-    def _launch(self, place: Place) -> None:
+    def _launch(self, place: WorkerSlot) -> None:
         place.restarts += not place.is_retired
         place.is_retired = False
         place.fault = None
@@ -108,7 +108,7 @@ class Workforce:
         with self._changed:
             place.hold(process, ready_by=time.monotonic() + self._limits.start_timeout_s)
 
-    def hear(self, place: Place) -> None:
+    def hear(self, place: WorkerSlot) -> None:
         """Take in the message that waits in the pipe of `place`, or its end."""
         assert place.process is not None
         self.has_news = True
@@ -127,14 +127,14 @@ class Workforce:
             case None:
                 self._bury(place)
 
-    def _welcome(self, place: Place, labels: dict[str, dict[int, str]]) -> None:
+    def _welcome(self, place: WorkerSlot, labels: dict[str, dict[int, str]]) -> None:
         with self._changed:
             place.is_ready = True
             self.labels = labels
             if all(other.is_ready for other in self.places):
                 self.fault = None
 
-    def _take_answer(self, place: Place, answer: Answer) -> None:
+    def _take_answer(self, place: WorkerSlot, answer: Answer) -> None:
         assert place.process is not None
         with self._changed:
             work = place.finish(answer, time.monotonic(), self._limits.timeout_s)
@@ -151,7 +151,7 @@ class Workforce:
             self._stop(place, None)
         self._on_answer(place, work, answer)
 
-    def _stop(self, place: Place, fault: DetectorError | None) -> None:
+    def _stop(self, place: WorkerSlot, fault: DetectorError | None) -> None:
         assert place.process is not None
         with self._changed:
             place.fault = fault
@@ -164,7 +164,7 @@ class Workforce:
                 self._watch(place, place.process)
         self._ended = [process for process in self._ended if not process.has_ended()]
 
-    def _watch(self, place: Place, process: WorkerProcess) -> None:
+    def _watch(self, place: WorkerSlot, process: WorkerProcess) -> None:
         if process.stopping_s > _GIVE_UP_AFTER_S:
             self._bury(place)
         elif process.stopping_s > _KILL_AFTER_S:
@@ -178,11 +178,11 @@ class Workforce:
         elif process.has_ended() and not process.pipe.poll():
             self._bury(place)  # something that it started keeps its pipe open
 
-    def _is_overdue(self, place: Place) -> bool:
+    def _is_overdue(self, place: WorkerSlot) -> bool:
         with self._changed:
             return time.monotonic() >= place.due
 
-    def _bury(self, place: Place) -> None:
+    def _bury(self, place: WorkerSlot) -> None:
         """Part with a process that has ended or is given up; its place is empty."""
         process = place.process
         assert process is not None

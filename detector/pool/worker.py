@@ -34,7 +34,7 @@ from detector.pool.messages import (
     name_of,
     one_line,
 )
-from detector.pool.shared_memory import SlotReader
+from detector.pool.shared_memory import SharedImageReader
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +50,12 @@ def main() -> None:
         level=logging.WARNING, format=f"%(asctime)s %(levelname)s detector worker {number}: %(message)s"
     )
     with Connection(pipe_fd) as owner:
-        _serve(owner, [SlotReader(fd) for fd in slot_fds])
+        _serve(owner, [SharedImageReader(fd) for fd in slot_fds])
         logging.shutdown()
         os._exit(0)  # Runtimes' own clean-up at exit is slow and may hang; the kernel's is neither.
 
 
-def _serve(owner: Connection, slots: Sequence[SlotReader]) -> None:
+def _serve(owner: Connection, slots: Sequence[SharedImageReader]) -> None:
     try:
         setup: Setup = pickle.loads(owner.recv_bytes())  # noqa: S301 - from our owner
         detectors = _load_all(setup)
@@ -88,7 +88,10 @@ def _import_loader(path: str) -> Loader:
 
 
 def _answer(
-    owner: Connection, detector: ImageDetector, slots: Sequence[SlotReader], jobs: Sequence[InferenceJob]
+    owner: Connection,
+    detector: ImageDetector,
+    slots: Sequence[SharedImageReader],
+    jobs: Sequence[InferenceJob],
 ) -> None:
     images = [slots[job.slot].read(job.shape) for job in jobs]
     findings = look_at(detector, images, jobs[0].options)

@@ -22,7 +22,7 @@ from multiprocessing import Pipe
 
 from detector.errors import DetectorError
 from detector.pool.messages import MAX_BYTES, InferenceJob, Message, decode
-from detector.pool.shared_memory import Slot
+from detector.pool.shared_memory import SharedImage
 
 _PIPE_S = 0.5
 """A message waits no longer for the other side to take it, or to go on after its first byte: a worker that
@@ -57,7 +57,7 @@ class WorkerProcess:
         Raises DetectorError with the reason when the system has no process, memory or descriptor left for it.
         """
         with ExitStack() as undo:
-            self.slots = [undo.enter_context(closing(Slot())) for _ in range(slots)]
+            self.slots = [undo.enter_context(closing(SharedImage())) for _ in range(slots)]
             try:
                 self.pipe, theirs = Pipe()
                 undo.callback(self.pipe.close)

@@ -33,7 +33,7 @@ class WorkerStatus:
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class Assignment:
     """A request that a place was given, and the slot for its image. sent_at: when the worker was told."""
 
     request: Request
@@ -42,7 +42,7 @@ class Work:
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class WorkerSlot:
     """The process that holds the place now, what it is doing, and what was done here so far.
 
     max_batch: images the worker looks at together; it holds as many again, for after that. batch_wait_s: how
@@ -58,7 +58,7 @@ class Place:
     process: WorkerProcess | None = None
     is_ready: bool = False
     ready_by: float = 0.0
-    work: deque[Work] = field(default_factory=deque)
+    work: deque[Assignment] = field(default_factory=deque)
     since: float = -math.inf
     answer_by: float = math.inf
     fault: DetectorError | None = None
@@ -116,16 +116,16 @@ class Place:
         self.since = -math.inf
         self.memory_bytes = self.first_memory_bytes = 0
 
-    def take(self, request: Request, now: float, timeout_s: float) -> Work:
+    def take(self, request: Request, now: float, timeout_s: float) -> Assignment:
         """Give `request` a slot; there must be one. The first image must be answered within `timeout_s`."""
         used = {work.slot for work in self.work}
-        work = Work(request, next(slot for slot in range(self.slots) if slot not in used))
+        work = Assignment(request, next(slot for slot in range(self.slots) if slot not in used))
         if not self.work:
             self.since, self.answer_by = now, now + timeout_s
         self.work.append(work)
         return work
 
-    def finish(self, answer: Answer, now: float, timeout_s: float) -> Work | None:
+    def finish(self, answer: Answer, now: float, timeout_s: float) -> Assignment | None:
         """Take out what `answer` is about, None when the worker was not asked that."""
         work = next((work for work in self.work if work.sent_at and work.request.id == answer.id), None)
         if work is not None:
@@ -133,7 +133,7 @@ class Place:
             self.since, self.answer_by = now, now + timeout_s if self.work else math.inf
         return work
 
-    def give_up(self, work: Work) -> bool:
+    def give_up(self, work: Assignment) -> bool:
         """Take out what was not sent after all; False when another thread did."""
         if work not in self.work:
             return False

@@ -175,7 +175,7 @@ class Dispatcher:
 
     def _carry_out(self, orders: Sequence[_Order], called: Sequence[Client]) -> None:
         for client in called:
-            client.on_call()
+            client.on_turn()
         for order in orders:
             self._hand_over(order)
 

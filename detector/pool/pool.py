@@ -170,7 +170,7 @@ class DetectorPool:
         weight: float = 1.0,
         may_stage: bool = False,
         max_waiting: int = 1,
-        on_call: Callable[[], None] = lambda: None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> PoolClient:
         """Return a new client, which takes part until it is closed.
 
@@ -178,9 +178,9 @@ class DetectorPool:
         may_stage: its images may wait at a worker that computes: more throughput, but they are older when
             they are looked at.
         max_waiting: images in its line.
-        on_call: called, on any thread, when it is this client's turn after `ask` said no; must be quick.
+        on_turn: called, on any thread, when it is this client's turn after `ask` said no; must be quick.
         """
-        share = Client(name, weight, may_stage, max_waiting, on_call)
+        share = Client(name, weight, may_stage, max_waiting, on_turn)
         return PoolClient(self._dispatcher, share, self._models, self._timeout_s)
 
     def submit(

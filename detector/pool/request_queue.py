@@ -109,7 +109,7 @@ class Client:
     """One of those who share the pool, as the scheduler knows it.
 
     weight: its share, compared with others'. may_stage: its images may wait at a worker that is busy.
-    max_waiting: images in line. on_call: called, holding no lock, when a wish has come true.
+    max_waiting: images in line. on_turn: called, holding no lock, when a wish has come true.
     tag: seconds of workers' time it was given, by its weight. lead_s: how long it usually takes to come.
     """
 
@@ -117,7 +117,7 @@ class Client:
     weight: float = 1.0
     may_stage: bool = False
     max_waiting: int = 1
-    on_call: Callable[[], None] = lambda: None
+    on_turn: Callable[[], None] = lambda: None
     line: RequestQueue = field(default_factory=RequestQueue)
     tag: float = 0.0
     lead_s: float = 0.0

@@ -18,7 +18,7 @@ from stream_server.base.rates import RateMeter
 from stream_server.config import DetectConfig
 from stream_server.detection.motion import MotionGate
 from stream_server.detection.regions import Regions, Thresholds
-from stream_server.detection.schedule import Turns
+from stream_server.detection.schedule import DetectionSchedule
 from stream_server.detection.tiles import Gathering, Tile, cut_out, merge, split
 from stream_server.detection.tracking import Followed, Tracker
 from stream_server.errors import ImageError
@@ -111,9 +111,9 @@ class CameraDetector:
         self._grid = config.grid
         columns, rows = config.grid
         self._client = pool.client(
-            f"camera {name}", weight=config.weight, max_waiting=columns * rows + 1, on_call=wake
+            f"camera {name}", weight=config.weight, max_waiting=columns * rows + 1, on_turn=wake
         )
-        self._turns = Turns(self._client, config, counters, stopwatch)
+        self._turns = DetectionSchedule(self._client, config, counters, stopwatch)
         self._tracker = Tracker()
         self._tracked_wh = (0, 0)
         self._found = Detections.none()

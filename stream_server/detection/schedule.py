@@ -11,7 +11,7 @@ from stream_server.media.frames import Frame
 from stream_server.telemetry.stages import Counters, Stopwatch
 
 
-class Turns:
+class DetectionSchedule:
     """The rate at which one camera's frames are analysed, its place among the others, and what it misses.
 
     Belongs to the pipeline's thread.

@@ -59,7 +59,7 @@ class Camera:
         self._cost_ms = cost_ms
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._client = pool.client(name, weight=weight, on_call=self._wake.set)
+        self._client = pool.client(name, weight=weight, on_turn=self._wake.set)
         self._thread = threading.Thread(target=self._run, name=name)
 
     def __enter__(self) -> Camera:
@@ -215,7 +215,7 @@ class Caller:
 
     def __init__(self, pool: DetectorPool, **options: int) -> None:
         self.called = threading.Event()
-        self.client: PoolClient = pool.client("caller", on_call=self.called.set, **options)  # type: ignore[arg-type]
+        self.client: PoolClient = pool.client("caller", on_turn=self.called.set, **options)  # type: ignore[arg-type]
 
     def __enter__(self) -> Caller:
         return self

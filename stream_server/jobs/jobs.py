@@ -14,11 +14,11 @@ from stream_server.database.address import path_of
 from stream_server.errors import AccountsError, LimitError, StreamServerError, UploadConflict
 from stream_server.jobs import quotas
 from stream_server.jobs.job import Job, State, VideoOptions
-from stream_server.jobs.lazy_store import StoreAtNeed
+from stream_server.jobs.lazy_store import LazyJobStore
 from stream_server.jobs.model_choice import JobModels
-from stream_server.jobs.retention import Keeper
-from stream_server.jobs.runner import Crew
-from stream_server.jobs.storage import Folder
+from stream_server.jobs.retention import RetentionCleaner
+from stream_server.jobs.runner import JobRunner
+from stream_server.jobs.storage import JobStorage
 from stream_server.jobs.uploads import Uploads
 from stream_server.video.pace import Pace
 
@@ -40,13 +40,13 @@ class Jobs:
         labels_of: what a model knows that is loaded already, by its name.
         """
         self.config = config.videos
-        self.folder = Folder(Path(config.videos.folder))
+        self.folder = JobStorage(Path(config.videos.folder))
         self.models = JobModels(config, labels_of)
-        self._stores = StoreAtNeed(_database_of(config))
+        self._stores = LazyJobStore(_database_of(config))
         self._uploads = Uploads()
         self._adding = threading.Lock()  # makes counting what there is, and adding to it, a single step
-        self._crew = Crew(self.config, self.folder, self.models, self._stores, self._tidy)
-        self._keeper = Keeper(self.config, self.folder, self._stores, self.remove)
+        self._crew = JobRunner(self.config, self.folder, self.models, self._stores, self._tidy)
+        self._keeper = RetentionCleaner(self.config, self.folder, self._stores, self.remove)
 
     def start(self) -> None:
         """Go on with what an earlier server has left."""

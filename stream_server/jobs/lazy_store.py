@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stream_server.jobs.store import JobStore
 
 
-class StoreAtNeed:
+class LazyJobStore:
     """Where the store is: there from the first video on. Any thread may call anything.
 
     `find` and `open` raise AccountsError for a database that cannot be used.

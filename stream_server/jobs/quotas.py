@@ -9,7 +9,7 @@ from pathlib import Path
 from stream_server.config import VideosConfig
 from stream_server.errors import ClientLimitError, LimitError, OptionError, StorageError, VideoTooLarge
 from stream_server.jobs.job import Job
-from stream_server.jobs.storage import Folder
+from stream_server.jobs.storage import JobStorage
 from stream_server.video.input.film import SUFFIXES
 
 _FILE_NAME_BYTES = 200
@@ -67,7 +67,7 @@ def check_count(config: VideosConfig, active: int) -> None:
         raise ClientLimitError(f"{most} videos of yours are waiting or at work (videos.max_jobs_per_user)")
 
 
-def check_room(config: VideosConfig, folder: Folder, jobs: Iterable[Job], bytes: int) -> None:
+def check_room(config: VideosConfig, folder: JobStorage, jobs: Iterable[Job], bytes: int) -> None:
     """Raise StorageError where an upload would be too much; what others have announced counts."""
     announced = sum(job.bytes - folder.received(job) for job in jobs if job.state == "uploading")
     if folder.used_bytes() + announced + bytes > config.quota_bytes:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from stream_server.config import VideosConfig
 from stream_server.jobs.job import ENDED, Job
-from stream_server.jobs.lazy_store import StoreAtNeed
-from stream_server.jobs.storage import Folder
+from stream_server.jobs.lazy_store import LazyJobStore
+from stream_server.jobs.storage import JobStorage
 from stream_server.jobs.trouble import Trouble
 
 log = logging.getLogger(__name__)
@@ -19,11 +19,11 @@ LOOK_EVERY_S = 600.0
 CLOSE_WITHIN_S = 3.0
 
 
-class Keeper:
+class RetentionCleaner:
     """Has those deleted whose time is over, on a thread of its own."""
 
     def __init__(
-        self, config: VideosConfig, folder: Folder, stores: StoreAtNeed, remove: Callable[[str], None]
+        self, config: VideosConfig, folder: JobStorage, stores: LazyJobStore, remove: Callable[[str], None]
     ) -> None:
         """remove: deletes all there is of a video."""
         self._config, self._folder, self._stores, self._remove = config, folder, stores, remove

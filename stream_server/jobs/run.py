@@ -6,11 +6,11 @@ import threading
 
 from stream_server.jobs.worker import Report
 from stream_server.jobs.worker_process import WorkProcess
-from stream_server.video.pace import Pace, Pacer
+from stream_server.video.pace import Pace, ProgressMeter
 from stream_server.video.summary import Progress
 
 
-class Running:
+class JobRun:
     """One run of a job. `kill` and `pace` from any thread."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Running:
         self.ended = threading.Event()
         self._lock = threading.Lock()  # guards the process' start against `kill`
         self._process: WorkProcess | None = None
-        self._pacer = Pacer()
+        self._pacer = ProgressMeter()
 
     def begin(self, process: WorkProcess) -> None:
         """Know the process that works on it."""

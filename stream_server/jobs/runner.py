@@ -14,10 +14,10 @@ from detector.errors import ModelError
 from stream_server.config import VideosConfig
 from stream_server.errors import AccountsError, JobError, OptionError, StorageError
 from stream_server.jobs.job import Job, VideoSummary
-from stream_server.jobs.lazy_store import StoreAtNeed
+from stream_server.jobs.lazy_store import LazyJobStore
 from stream_server.jobs.model_choice import JobModels
-from stream_server.jobs.run import Running
-from stream_server.jobs.storage import Folder
+from stream_server.jobs.run import JobRun
+from stream_server.jobs.storage import JobStorage
 from stream_server.jobs.trouble import Trouble
 from stream_server.video.pace import Pace
 
@@ -37,15 +37,15 @@ END_WITHIN_S = 1.0
 DELETED = "it was deleted"
 
 
-class Crew:
+class JobRunner:
     """Takes videos off the queue and sees to each until its end. Any thread may call anything."""
 
     def __init__(
         self,
         config: VideosConfig,
-        folder: Folder,
+        folder: JobStorage,
         models: JobModels,
-        stores: StoreAtNeed,
+        stores: LazyJobStore,
         tidy: Callable[[JobStore], None],
     ) -> None:
         """Prepare; `start` goes on with what an earlier server has left.
@@ -55,7 +55,7 @@ class Crew:
         self._config, self._folder, self._models, self._stores = config, folder, models, stores
         self._tidy = tidy
         self._changed = threading.Condition()  # guards the four below, and the queue in the store
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, JobRun] = {}
         self._is_closed = False
         self._has_doubts = True  # about what the database says is running
         self._trouble = Trouble(log, "videos wait")
@@ -129,7 +129,7 @@ class Crew:
                 self._has_doubts = True
                 self._changed.wait_for(lambda: self._is_closed, LOOK_AGAIN_S)
 
-    def _next(self) -> tuple[Job, Running] | None:
+    def _next(self) -> tuple[Job, JobRun] | None:
         """Wait for a job; return it, None when it is to be looked again."""
         with self._changed:
             if self._is_closed:
@@ -144,10 +144,10 @@ class Crew:
             if job is None:
                 self._changed.wait(LOOK_AGAIN_S)
                 return None
-            running = self._running[job.id] = Running()
+            running = self._running[job.id] = JobRun()
             return job, running
 
-    def _work(self, job: Job, running: Running) -> None:
+    def _work(self, job: Job, running: JobRun) -> None:
         log.info("video %s (%s): work begins", job.id, job.name)
         try:
             end, is_noted = self._end_of(job, running), False
@@ -161,7 +161,7 @@ class Crew:
                 del self._running[job.id]
             running.ended.set()
 
-    def _end_of(self, job: Job, running: Running) -> Callable[[JobStore], None]:
+    def _end_of(self, job: Job, running: JobRun) -> Callable[[JobStore], None]:
         """Work on a job; return what is to be noted then."""
         from stream_server.jobs.worker_process import WorkProcess  # noqa: PLC0415 - FFmpeg and models, when needed
 
@@ -172,7 +172,7 @@ class Crew:
         except (JobError, OptionError, StorageError, ModelError) as exc:
             return self._failed(job, str(exc))
 
-    def _hear(self, job: Job, running: Running, process: WorkProcess) -> Callable[[JobStore], None]:
+    def _hear(self, job: Job, running: JobRun, process: WorkProcess) -> Callable[[JobStore], None]:
         look_at = time.monotonic() + CHECK_ROOM_EVERY_S
         for report in process.reports():
             if summary := report.summary:
@@ -195,7 +195,7 @@ class Crew:
 
         return note
 
-    def _broken_off(self, job: Job, running: Running) -> Callable[[JobStore], None]:
+    def _broken_off(self, job: Job, running: JobRun) -> Callable[[JobStore], None]:
         if running.why_killed == DELETED:
             return lambda store: store.remove(job.id)  # if that was not possible then
         if running.why_killed:

@@ -27,7 +27,7 @@ class ResultFile:
     bytes: int
 
 
-class Folder:
+class JobStorage:
     """Where the files of all videos are."""
 
     def __init__(self, root: Path) -> None:

@@ -37,7 +37,7 @@ class Pace:
         return f"others keep the processor busy: it gets {percent} % of the time in which it could work"
 
 
-class Pacer:
+class ProgressMeter:
     """Watches the progress of one video; the last ten seconds count, or the last few frames."""
 
     def __init__(self) -> None:

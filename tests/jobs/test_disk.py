@@ -12,9 +12,9 @@ import pytest
 from stream_server.config import Config, VideosConfig
 from stream_server.jobs.job import VideoOptions
 from stream_server.jobs.jobs import Jobs
-from stream_server.jobs.lazy_store import StoreAtNeed
-from stream_server.jobs.retention import Keeper
-from stream_server.jobs.storage import Folder
+from stream_server.jobs.lazy_store import LazyJobStore
+from stream_server.jobs.retention import RetentionCleaner
+from stream_server.jobs.storage import JobStorage
 from stream_server.jobs.store import JobStore
 from tests.support.disks import Disk, small_disk
 from tests.support.leaks import wait_until
@@ -172,7 +172,7 @@ def test_keeper_says_once_what_keeps_it_from_deleting(
 ) -> None:
     looks = []
 
-    class Watched(StoreAtNeed):
+    class Watched(LazyJobStore):
         def find(self) -> JobStore | None:
             looks.append(1)
             return super().find()
@@ -182,7 +182,7 @@ def test_keeper_says_once_what_keeps_it_from_deleting(
     stores = Watched(SOON.format(tmp_path).partition("=")[2])
     config = VideosConfig(keep_uploads_s=0.1)
     removed: list[str] = []
-    keeper = Keeper(config, Folder(tmp_path / "videos"), stores, removed.append)
+    keeper = RetentionCleaner(config, JobStorage(tmp_path / "videos"), stores, removed.append)
     with closing(stores), closing(keeper):
         with locked(tmp_path):
             keeper.start()

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from stream_server.jobs.share import LEAST, Share, Weight
-from stream_server.video.pace import Pace, Pacer
+from stream_server.video.pace import Pace, ProgressMeter
 from stream_server.video.summary import Progress
 from tests.support.leaks import wait_until
 
@@ -90,7 +90,7 @@ def test_what_holds_work_up_is_said(share: float | None, said: str | None) -> No
 def test_time_left_is_known_though_frames_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("stream_server.video.pace.time.monotonic", lambda: now)
-    pacer = Pacer()
+    pacer = ProgressMeter()
     for frames in range(1, 6):
         pace = pacer.take(Progress(frames, 105, 0, 0.0), 0.02)
         now += 17.0

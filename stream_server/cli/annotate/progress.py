@@ -20,7 +20,7 @@ from rich.text import Text
 from stream_server.base.file_names import readable
 from stream_server.cli.annotate.terminal import caught, open_terminal
 from stream_server.jobs.share import Share
-from stream_server.video.pace import Pace, Pacer
+from stream_server.video.pace import Pace, ProgressMeter
 from stream_server.video.summary import Progress
 
 OnProgress = Callable[[Progress], None]
@@ -131,7 +131,7 @@ class Bars(Display):
     @contextmanager
     def video(self, name: str) -> Iterator[OnProgress]:
         """Show a bar while the video is worked on."""
-        view, pacer = View(name), Pacer()
+        view, pacer = View(name), ProgressMeter()
 
         share, looked_at, has_said = Share(), time.monotonic(), False
 

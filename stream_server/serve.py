@@ -34,7 +34,7 @@ from stream_server.errors import ConfigError
 from stream_server.settings.live import LiveSettings
 from stream_server.settings.origin import Origin, Reading
 from stream_server.settings.ownership import own_folders
-from stream_server.settings.watch import Watch
+from stream_server.settings.watch import ConfigWatcher
 from stream_server.web.app import create_app
 from stream_server.web.transport.gunicorn_worker import PatientWorker, limit_waits
 
@@ -182,7 +182,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         engine.max_viewers = self._share.viewers
         engine.start()
         settings = LiveSettings(engine, self._origin, self._reading)
-        _Worker.engine, _Worker.watch = engine, Watch(settings)
+        _Worker.engine, _Worker.watch = engine, ConfigWatcher(settings)
         _Worker.watch.start()
         threading.Thread(
             target=_announce, args=(engine, *self._address), name="announce", daemon=True
@@ -228,7 +228,7 @@ class _Worker(PatientWorker):
     """The web worker, ending streams before it waits for connections to finish."""
 
     engine: Engine | None = None
-    watch: Watch | None = None
+    watch: ConfigWatcher | None = None
 
     def init_signals(self) -> None:
         """Take SIGHUP too, which would end the process."""

@@ -31,7 +31,7 @@ WRONG_CLOCK_S = 86400.0
 _MIB = 2**20
 
 
-class Trouble(BaseModel):
+class Problem(BaseModel):
     """Something that is wrong."""
 
     level: Literal["warning", "error"] = Field(description="error: something does not work at all.")
@@ -40,13 +40,13 @@ class Trouble(BaseModel):
     advice: str = Field(description="What to do about it.")
 
 
-def camera_troubles(pipeline: Pipeline) -> Iterator[Trouble]:
+def camera_problems(pipeline: Pipeline) -> Iterator[Problem]:
     """Yield what is wrong with a camera."""
     name, camera = pipeline.name, pipeline.camera
     if camera.state in LOST:
         advice = advice_for(name, camera.config, camera.state, camera.reason)
         state = camera.state.replace("_", " ")
-        yield Trouble(level="error", camera=name, what=_with_reason(state, camera.reason), advice=advice)
+        yield Problem(level="error", camera=name, what=_with_reason(state, camera.reason), advice=advice)
     if pipeline.governor.level:
         yield _overload(pipeline)
 
@@ -55,7 +55,7 @@ def _with_reason(state: str, reason: str) -> str:
     return f"{state}: {reason}" if reason else state
 
 
-def _overload(pipeline: Pipeline) -> Trouble:
+def _overload(pipeline: Pipeline) -> Problem:
     level, variants = pipeline.governor.level, len(pipeline.streams.watched)
     step, key = STEPS[level], f"cameras.{pipeline.name}.stream"
     fewer = (
@@ -63,7 +63,7 @@ def _overload(pipeline: Pipeline) -> Trouble:
         if variants > 1
         else ""
     )
-    return Trouble(
+    return Problem(
         level="warning",
         camera=pipeline.name,
         what=f"its pictures take longer than there is time: JPEG quality is lowered by {step.quality}, to "
@@ -72,7 +72,7 @@ def _overload(pipeline: Pipeline) -> Trouble:
     )
 
 
-def pace_troubles(pipelines: Collection[Pipeline], pool: PoolStatus) -> Iterator[Trouble]:
+def pace_troubles(pipelines: Collection[Pipeline], pool: PoolStatus) -> Iterator[Problem]:
     """Yield that the detector does not keep up with cameras, but for those that leave out still frames."""
     if not any(worker.state in ("idle", "busy") for worker in pool.workers):
         return
@@ -85,7 +85,7 @@ def pace_troubles(pipelines: Collection[Pipeline], pool: PoolStatus) -> Iterator
     of = "" if name else f" of {len(slow)} cameras"
     busy, cores = len(pool.workers) * pool.threads, usable_cores()
     more = f"Raise detector.workers: it uses {busy} of {cores} cores. Or lower" if busy < cores else "Lower"
-    yield Trouble(
+    yield Problem(
         level="warning",
         camera=name,
         what=f"{done:.1f} of {asked:.1f} frames a second{of} are analysed: the detector has no time for more",
@@ -139,7 +139,7 @@ _DETECTOR_ADVICE: tuple[tuple[str, str], ...] = (
 _DETECTOR_UNKNOWN = "Try the model alone: `stream-server models info {model}` says what is wrong with it."
 
 
-def detector_troubles(status: PoolStatus, *, with_reason: bool) -> Iterator[Trouble]:
+def detector_troubles(status: PoolStatus, *, with_reason: bool) -> Iterator[Problem]:
     """Yield why there are fewer detectors than there should be; nothing while they start as usual.
 
     with_reason: that may name files of the server, which is not for everybody.
@@ -154,17 +154,17 @@ def detector_troubles(status: PoolStatus, *, with_reason: bool) -> Iterator[Trou
         what = f"{what}: {status.error}"
         found = (advice for pattern, advice in _DETECTOR_ADVICE if re.search(pattern, status.error))
         advice = next(found, _DETECTOR_UNKNOWN).format(model=status.model)
-    yield Trouble(level="warning" if ready else "error", camera=None, what=what, advice=advice)
+    yield Problem(level="warning" if ready else "error", camera=None, what=what, advice=advice)
 
 
-def memory_troubles(load: Load) -> Iterator[Trouble]:
+def memory_troubles(load: Load) -> Iterator[Problem]:
     """Yield that memory runs out."""
     total, left = load.memory_total_bytes, load.memory_available_bytes
     if total is None or left is None or left >= LEAST_MEMORY * total:
         return
     ours = sum(process.memory_bytes for process in load.processes)
     is_ours = ours > (total - left) / 2
-    yield Trouble(
+    yield Problem(
         level="warning",
         camera=None,
         what=f"memory runs out: {left // _MIB} of {total // _MIB} MiB are left; stream-server uses "
@@ -175,11 +175,11 @@ def memory_troubles(load: Load) -> Iterator[Trouble]:
     )
 
 
-def disk_troubles(disk: DiskSpace) -> Iterator[Trouble]:
+def disk_troubles(disk: DiskSpace) -> Iterator[Problem]:
     """Yield that the disk fills up on which videos are kept."""
     if disk.free_bytes >= min(LEAST_DISK * disk.total_bytes, LEAST_DISK_BYTES):
         return
-    yield Trouble(
+    yield Problem(
         level="warning",
         camera=None,
         what=f"the disk of videos.folder is nearly full: {disk.free_bytes // _MIB} MiB are free",
@@ -188,11 +188,11 @@ def disk_troubles(disk: DiskSpace) -> Iterator[Trouble]:
     )
 
 
-def clock_troubles(now_s: float, installed_s: float) -> Iterator[Trouble]:
+def clock_troubles(now_s: float, installed_s: float) -> Iterator[Problem]:
     """Yield that the clock is certainly wrong: earlier than when this was installed. Seconds since 1970."""
     if now_s >= installed_s - WRONG_CLOCK_S:
         return
-    yield Trouble(
+    yield Problem(
         level="warning",
         camera=None,
         what=f"the machine's clock is wrong: it says {datetime.fromtimestamp(now_s, timezone.utc):%Y-%m-%d}, "
@@ -202,10 +202,10 @@ def clock_troubles(now_s: float, installed_s: float) -> Iterator[Trouble]:
     )
 
 
-def crowd_troubles(viewers: int, most: int) -> Iterator[Trouble]:
+def crowd_troubles(viewers: int, most: int) -> Iterator[Problem]:
     """Yield that no further viewer is let in."""
     if viewers >= most:
-        yield Trouble(
+        yield Problem(
             level="warning",
             camera=None,
             what=f"{viewers} viewers watch, more are refused",
@@ -213,17 +213,17 @@ def crowd_troubles(viewers: int, most: int) -> Iterator[Trouble]:
         )
 
 
-def settings_troubles(shown: Shown) -> Iterator[Trouble]:
+def settings_troubles(shown: Shown) -> Iterator[Problem]:
     """Yield that the configuration that runs is not the one that is written down."""
     if shown.error:
-        yield Trouble(
+        yield Problem(
             level="warning",
             camera=None,
             what=f"{shown.file} was changed and is wrong, so the server goes on as before: {shown.error}",
             advice="Correct it; the cameras follow within seconds.",
         )
     if shown.needs_restart:
-        yield Trouble(
+        yield Problem(
             level="warning",
             camera=None,
             what=f"changed in {shown.file}, but not in effect: {', '.join(shown.needs_restart)}",
@@ -231,7 +231,7 @@ def settings_troubles(shown: Shown) -> Iterator[Trouble]:
         )
 
 
-BROKEN = Trouble(
+BROKEN = Problem(
     level="error",
     camera=None,
     what="a part of the server that carries pictures has ended",
@@ -240,7 +240,7 @@ BROKEN = Trouble(
 
 
 def verdict(
-    states: Sequence[CameraState], detection: Literal["off", "starting", "on"], troubles: Iterable[Trouble]
+    states: Sequence[CameraState], detection: Literal["off", "starting", "on"], troubles: Iterable[Problem]
 ) -> tuple[Level, str]:
     """Return how the server is doing, in one sentence."""
     troubles = tuple(troubles)

@@ -24,8 +24,8 @@ from stream_server.diagnostics.cameras import CameraInfo
 from stream_server.diagnostics.problems import (
     BROKEN,
     Level,
-    Trouble,
-    camera_troubles,
+    Problem,
+    camera_problems,
     clock_troubles,
     crowd_troubles,
     detector_troubles,
@@ -228,7 +228,7 @@ class ServerStatus(BaseModel):
     )
     level: Level
     summary: str = Field(description="How the server is doing, in one sentence.")
-    troubles: list[Trouble]
+    troubles: list[Problem]
     cameras: list[CameraStatus]
     viewers: int
     detection: Detection
@@ -239,7 +239,7 @@ class ServerStatus(BaseModel):
     log: list[LogEntry] | None
 
 
-class Watchman:
+class StatusReporter:
     """Looks how an engine is doing; remembers what figures over time need. Any thread may ask."""
 
     def __init__(self, engine: Engine, settings: LiveSettings) -> None:
@@ -260,7 +260,7 @@ class Watchman:
         load = self._read_load(status) if sees_all else None
         detection = _detection(seen, status)
         troubles = list(self._general_troubles(status, with_reason=sees_all))
-        troubles += [trouble for pipeline in seen.values() for trouble in camera_troubles(pipeline)]
+        troubles += [trouble for pipeline in seen.values() for trouble in camera_problems(pipeline)]
         troubles += pace_troubles(seen.values(), status) if status else ()
         troubles += self._machine_troubles(load) if sees_all else ()
         troubles += settings_troubles(self._settings.show()) if runs_it else ()
@@ -294,13 +294,13 @@ class Watchman:
         names = {worker.pid: f"detector {worker.number}" for worker in workers if worker.pid}
         return self._load.read(names, Path(self._engine.config.videos.folder))
 
-    def _general_troubles(self, status: PoolStatus | None, *, with_reason: bool) -> Iterator[Trouble]:
+    def _general_troubles(self, status: PoolStatus | None, *, with_reason: bool) -> Iterator[Problem]:
         if not self._engine.is_alive:
             yield BROKEN
         if status:
             yield from detector_troubles(status, with_reason=with_reason)
 
-    def _machine_troubles(self, load: Load | None) -> Iterator[Trouble]:
+    def _machine_troubles(self, load: Load | None) -> Iterator[Problem]:
         if load:
             yield from memory_troubles(load)
         if load and load.disk:

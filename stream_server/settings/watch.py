@@ -19,7 +19,7 @@ SETTLE_S = 0.3
 CLOSE_WITHIN_S = 3.0
 
 
-class Watch:
+class ConfigWatcher:
     """A thread that looks at the file's content, not its dates, which network file systems round."""
 
     def __init__(self, settings: LiveSettings) -> None:
@@ -29,7 +29,7 @@ class Watch:
         self._asked: SimpleQueue[Literal["reload", "end"]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settings", daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ConfigWatcher:
         self.start()
         return self
 

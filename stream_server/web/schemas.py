@@ -20,7 +20,7 @@ class Readiness(BaseModel):
     troubles: list[str] = Field([], description="What does not work, for those who may see all cameras.")
 
 
-class Problem(BaseModel):
+class ProblemDetails(BaseModel):
     """What went wrong (RFC 9457)."""
 
     type: str

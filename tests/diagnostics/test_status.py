@@ -27,7 +27,7 @@ from stream_server.base.logs import TAIL, LogTail
 from stream_server.cameras.camera import CameraState
 from stream_server.config import CameraConfig, Config
 from stream_server.diagnostics.problems import (
-    Trouble,
+    Problem,
     clock_troubles,
     crowd_troubles,
     detector_troubles,
@@ -365,8 +365,8 @@ def test_bad_edit_of_the_file_is_told() -> None:
     assert "server.port" in restart.what
 
 
-_ERROR = Trouble(level="error", camera=None, what="nothing is detected", advice="")
-_WARNING = Trouble(level="warning", camera=None, what="a disk is full", advice="")
+_ERROR = Problem(level="error", camera=None, what="nothing is detected", advice="")
+_WARNING = Problem(level="warning", camera=None, what="a disk is full", advice="")
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ _WARNING = Trouble(level="warning", camera=None, what="a disk is full", advice="
     ],
 )
 def test_verdict_is_one_sentence(
-    states: list[CameraState], detection: Any, troubles: list[Trouble], level: str, summary: str
+    states: list[CameraState], detection: Any, troubles: list[Problem], level: str, summary: str
 ) -> None:
     assert verdict(states, detection, troubles) == (level, summary)
 

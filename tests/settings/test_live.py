@@ -18,7 +18,7 @@ from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.live import LiveSettings
 from stream_server.settings.origin import Origin
-from stream_server.settings.watch import Watch
+from stream_server.settings.watch import ConfigWatcher
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import PushSource
@@ -331,7 +331,7 @@ def test_without_a_file_it_is_said_how_to_have_one(home: Home) -> None:
 
 
 def test_edit_by_hand_takes_effect(home: Home) -> None:
-    with Watch(home.settings):
+    with ConfigWatcher(home.settings):
         home.path.write_text(TEXT.replace("b.mp4", "c.mp4"), encoding="utf-8")
         assert home.is_open("c.mp4")
     assert len(home.opened["a.mp4"]) == 1
@@ -339,7 +339,7 @@ def test_edit_by_hand_takes_effect(home: Home) -> None:
 
 def test_asking_often_at_once_is_asking_once(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    watch = Watch(home.settings)
+    watch = ConfigWatcher(home.settings)
     for _ in range(500):
         watch.ask()
     with watch:
@@ -350,7 +350,7 @@ def test_asking_often_at_once_is_asking_once(home: Home, caplog: pytest.LogCaptu
 def test_bad_edit_is_reported_and_the_old_stays_until_it_is_mended(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Watch(home.settings):
+    with ConfigWatcher(home.settings):
         home.path.write_text(TEXT.replace("'b.mp4'", "'b.mp4', fps: 0, fsp: 1"), encoding="utf-8")
         assert wait_until(lambda: home.settings.show().error is not None, WITHIN_S)
         assert home.settings.show().error == (

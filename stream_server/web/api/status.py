@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, render_template
 from flask.blueprints import BlueprintSetupState
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_server.diagnostics.status import Watchman
+from stream_server.diagnostics.status import StatusReporter
 from stream_server.web.arguments import read_query
 from stream_server.web.context import KEY as ENGINE
 from stream_server.web.context import SETTINGS, grant
@@ -29,7 +29,7 @@ class StatusQuery(BaseModel):
 @blueprint.record_once
 def _post_watchman(state: BlueprintSetupState) -> None:
     extensions = state.app.extensions
-    extensions[KEY] = Watchman(extensions[ENGINE], extensions[SETTINGS])
+    extensions[KEY] = StatusReporter(extensions[ENGINE], extensions[SETTINGS])
 
 
 @blueprint.get("/status")
@@ -45,6 +45,6 @@ def show() -> Response:
     Each gets what may be known to who asks: of cameras that must not be seen, nothing.
     """
     query = read_query(StatusQuery)
-    watchman = cast(Watchman, current_app.extensions[KEY])
+    watchman = cast(StatusReporter, current_app.extensions[KEY])
     answer = watchman.report(grant(), query.log_after)
     return Response(answer.model_dump_json(), content_type="application/json")

@@ -21,7 +21,7 @@ from werkzeug.routing import Rule
 import stream_server
 from stream_server.web.html import inline
 from stream_server.web.openapi.operations import JPEG, MJPEG, OPERATIONS, PROBLEM, Content, Operation
-from stream_server.web.schemas import Problem
+from stream_server.web.schemas import ProblemDetails
 from stream_server.web.security.access import NEEDS, Need
 
 blueprint = Blueprint("openapi", __name__)
@@ -148,7 +148,7 @@ class _Types:
     """The schemas of all pydantic types in use."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        asked: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
+        asked: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemDetails, "serialization"): None}
         for operation in operations:
             answers = (operation.answer or {}, *operation.others.values())
             sent = (operation.body or {}).values()

@@ -24,13 +24,13 @@ from stream_server.web.live.detections import DetectionsQuery, LiveQuery
 from stream_server.web.live.images import FramesQuery
 from stream_server.web.live.mjpeg import StreamQuery
 from stream_server.web.live.push import PushQuery
-from stream_server.web.schemas import Health, Problem, Pushed, Readiness
+from stream_server.web.schemas import Health, ProblemDetails, Pushed, Readiness
 from stream_server.web.security.signed_links import LinkBody, SignedLink
 
 Content = Mapping[str, type[BaseModel] | None]
 """By media type the type of JSON; None: bytes or text of that kind."""
 
-PROBLEM: Content = {"application/problem+json": Problem}
+PROBLEM: Content = {"application/problem+json": ProblemDetails}
 JPEG = "image/jpeg"
 MJPEG = "multipart/x-mixed-replace"
 ANY_BYTES = "application/octet-stream"

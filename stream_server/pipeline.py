@@ -17,7 +17,7 @@ from detector.detections import BGRImage, Detections
 from detector.pool import DetectorPool
 from detector.pool.messages import DetectOptions
 from stream_server.base.clock import wall_clock
-from stream_server.base.latest import Latest
+from stream_server.base.latest import LatestSlot
 from stream_server.cameras import crashes
 from stream_server.cameras.camera import Camera
 from stream_server.cameras.history import History
@@ -30,7 +30,7 @@ from stream_server.media.encode import encode_jpeg, resize, scaled_wh
 from stream_server.media.frames import EncodedFrame, Frame
 from stream_server.sources.base import Source
 from stream_server.streaming.multipart import CANONICAL, overload_note
-from stream_server.streaming.overload import STEPS, Governor
+from stream_server.streaming.overload import STEPS, OverloadController
 from stream_server.streaming.streams import Stream, Streams, Variant
 from stream_server.telemetry.stages import Counters, Stopwatch
 
@@ -94,13 +94,13 @@ class Pipeline:
         self.config = config
         self.counters = Counters()
         self.history = History()
-        self.analyses: Latest[FrameDetections] = Latest()
+        self.analyses: LatestSlot[FrameDetections] = LatestSlot()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
         self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.took, "send"))
         self._stopwatch = stopwatch
-        self.governor = Governor(time.monotonic())
+        self.governor = OverloadController(time.monotonic())
         self._task = _Task.of(config, pool, options, model)
         self._analyst = self._make_analyst(self._task)
         self._next_analysts: deque[CameraDetector | None] = (

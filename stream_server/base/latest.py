@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Latest(Generic[T]):
+class LatestSlot(Generic[T]):
     """The newest item of a stage, numbered so that a reader knows what it has seen.
 
     Any thread may call anything.

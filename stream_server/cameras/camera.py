@@ -11,7 +11,7 @@ from typing import Literal
 
 from stream_server.base import redaction
 from stream_server.base.clock import Clock, SystemClock
-from stream_server.base.latest import Latest
+from stream_server.base.latest import LatestSlot
 from stream_server.base.rates import RateMeter
 from stream_server.cameras.capture import Capture
 from stream_server.config import CameraConfig, SourceConfig
@@ -55,7 +55,7 @@ class Camera:
         """
         self.name = name
         self.config = config
-        self.frames: Latest[Frame] = Latest()
+        self.frames: LatestSlot[Frame] = LatestSlot()
         self.state: CameraState = "idle"
         self.reason = ""
         self.description = ""

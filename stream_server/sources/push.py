@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from stream_server.base.latest import Latest
+from stream_server.base.latest import LatestSlot
 from stream_server.config import SourceConfig
 from stream_server.errors import SenderThere, SourceError, SourceWaiting
 from stream_server.media.frames import Picture
@@ -26,7 +26,7 @@ class Inbox:
     """
 
     def __init__(self) -> None:
-        self._pictures: Latest[Picture] = Latest()
+        self._pictures: LatestSlot[Picture] = LatestSlot()
         self._taken = 0
         self._lock = threading.Lock()  # guards both below, and that a sender is told only while it is there
         self._sender: Sender | None = None

@@ -12,18 +12,18 @@ BUSY_WINDOWS, RELAXED_WINDOWS = 2, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class QualityStep:
     """What viewers get less than they asked for. quality: taken off the JPEG's; pace: share of the rate."""
 
     quality: int
     pace: float
 
 
-STEPS = (Step(0, 1.0), Step(15, 0.75), Step(30, 0.5), Step(45, 0.33))
+STEPS = (QualityStep(0, 1.0), QualityStep(15, 0.75), QualityStep(30, 0.5), QualityStep(45, 0.33))
 LEAST_QUALITY = 30
 
 
-class Governor:
+class OverloadController:
     """Watches how busy one thread is; `level` is the index of the step to take. For that thread alone."""
 
     def __init__(self, started_at: float) -> None:
@@ -34,7 +34,7 @@ class Governor:
         self._in_a_row = 0  # busy windows, or relaxed ones counted below zero
 
     @property
-    def step(self) -> Step:
+    def step(self) -> QualityStep:
         """What to take off now."""
         return STEPS[self.level]
 

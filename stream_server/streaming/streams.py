@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from stream_server.accounts.grants import Lease
-from stream_server.base.latest import Latest
+from stream_server.base.latest import LatestSlot
 from stream_server.base.rates import RateMeter, Throttle
 from stream_server.config import Overlay
 from stream_server.errors import LimitError
@@ -69,7 +69,7 @@ class Stream:
         self.variant = variant
         self._on_delivered = on_delivered
         self._on_publish = on_publish
-        self.frames: Latest[EncodedFrame] = Latest()
+        self.frames: LatestSlot[EncodedFrame] = LatestSlot()
         self.rate = RateMeter()
         self._throttle = Throttle(1.0)
         self._fps = 0.0

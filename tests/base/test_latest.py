@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stream_server.base.latest import Latest
+from stream_server.base.latest import LatestSlot
 
 WITHIN_S = 20.0
 
 
 @pytest.mark.parametrize("items", [[], ["a"], ["a", "b", "c"]])
 def test_only_the_newest_item_is_held(items: list[str]) -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     for item in items:
         latest.put(item)
     assert latest.item == (items[-1] if items else None)
@@ -22,7 +22,7 @@ def test_only_the_newest_item_is_held(items: list[str]) -> None:
 
 
 def test_what_was_seen_is_not_given_again() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     latest.put("a")
     seen, _ = latest.wait_newer(0, 0)
     assert latest.wait_newer(seen, 0.01) == (seen, None)
@@ -31,7 +31,7 @@ def test_what_was_seen_is_not_given_again() -> None:
 
 
 def test_a_put_wakes_everyone_who_waits() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     with ThreadPoolExecutor(4) as threads:
         waiting = [threads.submit(latest.wait_newer, 0, WITHIN_S) for _ in range(4)]
         latest.put("a")
@@ -39,7 +39,7 @@ def test_a_put_wakes_everyone_who_waits() -> None:
 
 
 def test_a_cleared_item_is_gone_and_the_next_is_newer() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     latest.put("a")
     latest.clear()
     assert latest.item is None
@@ -49,7 +49,7 @@ def test_a_cleared_item_is_gone_and_the_next_is_newer() -> None:
 
 
 def test_clearing_ends_nobodys_waiting() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(latest.wait_newer, 0, WITHIN_S)
         latest.clear()
@@ -58,7 +58,7 @@ def test_clearing_ends_nobodys_waiting() -> None:
 
 
 def test_close_ends_all_waiting_at_once() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     with ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(latest.wait_newer, 0, 3600) for _ in range(2)]
         latest.close()
@@ -67,7 +67,7 @@ def test_close_ends_all_waiting_at_once() -> None:
 
 
 def test_the_last_item_is_still_given_after_the_close() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     latest.put("last")
     latest.close()
     assert latest.wait_newer(0, 3600) == (1, "last")
@@ -75,7 +75,7 @@ def test_the_last_item_is_still_given_after_the_close() -> None:
 
 
 def test_a_slow_reader_skips_and_a_fast_writer_never_waits() -> None:
-    latest: Latest[int] = Latest()
+    latest: LatestSlot[int] = LatestSlot()
     has_read, seen_all = threading.Event(), threading.Event()
     read: list[int] = []
 
@@ -102,7 +102,7 @@ def test_a_slow_reader_skips_and_a_fast_writer_never_waits() -> None:
 
 
 def test_listeners_hear_of_each_item_and_the_end_until_they_listen_no_more() -> None:
-    latest: Latest[str] = Latest()
+    latest: LatestSlot[str] = LatestSlot()
     heard: list[str | None] = []
 
     def listener() -> None:

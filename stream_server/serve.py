@@ -32,7 +32,7 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError
 from stream_server.settings.live import LiveSettings
-from stream_server.settings.origin import Origin, Reading
+from stream_server.settings.origin import ConfigOrigin, LoadedConfig
 from stream_server.settings.ownership import own_folders
 from stream_server.settings.watch import ConfigWatcher
 from stream_server.web.app import create_app
@@ -46,7 +46,11 @@ POLL_S = 0.05
 
 
 def serve(
-    config: Config, origin: Origin | None = None, reading: Reading | None = None, *, verbose: bool = False
+    config: Config,
+    origin: ConfigOrigin | None = None,
+    reading: LoadedConfig | None = None,
+    *,
+    verbose: bool = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; ends the process with exit code 0.
 
@@ -84,7 +88,7 @@ def _share_out(config: Config) -> Share:
     return share
 
 
-def _marker(config: Config, origin: Origin | None) -> Marker | None:
+def _marker(config: Config, origin: ConfigOrigin | None) -> Marker | None:
     database = config.auth.database
     return marker_for(database.get_secret_value(), origin.path) if database and origin else None
 
@@ -129,8 +133,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def __init__(
         self,
         config: Config,
-        origin: Origin | None,
-        reading: Reading | None,
+        origin: ConfigOrigin | None,
+        reading: LoadedConfig | None,
         listener: socket.socket,
         *,
         marker: Marker | None,

@@ -25,7 +25,7 @@ from stream_server.cli.models.command import models
 from stream_server.config import Config, DetectorConfig
 from stream_server.detection.checks import check_detector
 from stream_server.errors import ConfigError, ImageError, StreamServerError, reason_of
-from stream_server.settings.origin import Origin, Reading
+from stream_server.settings.origin import ConfigOrigin, LoadedConfig
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -93,7 +93,7 @@ def _origin(
     password_env: str | None,
     overrides: tuple[str, ...],
     model: str | None,
-) -> Origin:
+) -> ConfigOrigin:
     """Return where the configuration comes from: file and options; options win over the file.
 
     Where neither names a camera, the first webcam or the demo is one.
@@ -105,10 +105,10 @@ def _origin(
             name: _camera(source, username, password_env) for name, source in zip(names, sources, strict=True)
         }
     extra = (f"detector.model={model}",) if model else ()
-    return Origin(config_file, sections, (*overrides, *extra), shows_something=True)
+    return ConfigOrigin(config_file, sections, (*overrides, *extra), shows_something=True)
 
 
-def _tell_what_is_shown(reading: Reading) -> None:
+def _tell_what_is_shown(reading: LoadedConfig) -> None:
     """Say what is shown, and how to change that, where no camera is configured."""
     if reading.cameras:
         return

@@ -14,7 +14,7 @@ from detector.pool import PoolStatus
 from stream_server.cameras.camera import CameraState
 from stream_server.diagnostics.remedies import advice_for
 from stream_server.pipeline import Pipeline
-from stream_server.settings.live import Shown
+from stream_server.settings.live import SettingsView
 from stream_server.streaming.overload import STEPS
 from stream_server.telemetry.system_load import DiskSpace, Load
 
@@ -213,7 +213,7 @@ def crowd_troubles(viewers: int, most: int) -> Iterator[Problem]:
         )
 
 
-def settings_troubles(shown: Shown) -> Iterator[Problem]:
+def settings_troubles(shown: SettingsView) -> Iterator[Problem]:
     """Yield that the configuration that runs is not the one that is written down."""
     if shown.error:
         yield Problem(

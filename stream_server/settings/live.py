@@ -16,7 +16,7 @@ from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.config_file import ConfigFile
 from stream_server.settings.differences import describe_cameras, keys_for_restart
 from stream_server.settings.masking import masked, unmasked
-from stream_server.settings.origin import Origin, Reading
+from stream_server.settings.origin import ConfigOrigin, LoadedConfig
 from stream_server.settings.yaml_editing import with_camera
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ Change = Callable[[Section | None], Section | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SettingsView:
     """The configuration as it may be shown; cameras' sections are masked.
 
     file: its name. why_read_only: why no camera can be changed. error: why the file is not in effect.
@@ -49,22 +49,24 @@ class LiveSettings:
     changes nothing.
     """
 
-    def __init__(self, engine: Engine, origin: Origin | None = None, reading: Reading | None = None) -> None:
+    def __init__(
+        self, engine: Engine, origin: ConfigOrigin | None = None, reading: LoadedConfig | None = None
+    ) -> None:
         """engine: runs `reading`, which `origin` gave; default: what no file and no command line said."""
         self._engine = engine
         self._started = engine.config
-        self._origin = origin or Origin()
+        self._origin = origin or ConfigOrigin()
         self._file = ConfigFile(self._origin.path) if self._origin.path else None
         self._changing = threading.Lock()  # one change at a time; guards the three below
-        self._reading = self._first = reading or Reading("", {}, engine.config)
+        self._reading = self._first = reading or LoadedConfig("", {}, engine.config)
         self._error: str | None = None
         self._refused: str | None = None  # what the file held, or why it could not be read, when it was wrong
 
-    def show(self) -> Shown:
+    def show(self) -> SettingsView:
         """Return the configuration as it may be shown."""
         reading, error = self._reading, self._error
         cameras = {name: masked(section) for name, section in reading.cameras.items()}
-        return Shown(
+        return SettingsView(
             file=self._file.path.name if self._file else None,
             why_read_only=self._why_read_only,
             error=error and error.replace("\n", "; "),
@@ -212,7 +214,7 @@ class LiveSettings:
 
     # Both.
 
-    def _check(self, reading: Reading) -> Config:
+    def _check(self, reading: LoadedConfig) -> Config:
         """Return what is to run: the cameras as read, and all else as at the start. Raises ConfigError."""
         effective = self._started.model_copy(update={"cameras": reading.config.cameras})
         try:
@@ -221,7 +223,7 @@ class LiveSettings:
             raise ConfigError(str(exc)) from None
         return effective
 
-    def _apply(self, reading: Reading, effective: Config) -> None:
+    def _apply(self, reading: LoadedConfig, effective: Config) -> None:
         replaced, before = self._reading, keys_for_restart(self._started, self._reading.config)
         self._reading, self._error, self._refused = reading, None, None
         self._engine.apply(effective)

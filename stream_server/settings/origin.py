@@ -15,7 +15,7 @@ from stream_server.config.text import compose, parse_yaml, read_text
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LoadedConfig:
     """A configuration as it was read: the file's text, what it says as plain data, and checked.
 
     secrets: holds those of `config`, until it is told that nothing runs by that any more.
@@ -33,7 +33,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ConfigOrigin:
     """What a run is told; read again, it gives the configuration of a run that would start now.
 
     path: of the file, None for none. sections: whole sections that replace the file's.
@@ -49,7 +49,7 @@ class Origin:
         """Return what is in the file. Raises ConfigError."""
         return read_text(self.path) if self.path else ""
 
-    def read(self, text: str | None = None, where: str | None = None) -> Reading:
+    def read(self, text: str | None = None, where: str | None = None) -> LoadedConfig:
         """Return the configuration, checked.
 
         text: in place of the file's. where: names that in messages, "" for no name; default: the file's path.
@@ -60,7 +60,7 @@ class Origin:
         with secrets.collecting():
             return self._read(self.text() if text is None else text, where, secrets)
 
-    def _read(self, text: str, where: str | None, secrets: Holder) -> Reading:
+    def _read(self, text: str, where: str | None, secrets: Holder) -> LoadedConfig:
         where = str(self.path or "") if where is None else where
         data = compose(parse_yaml(text, where or "the file"), self.sections, self.overrides)
         folder = self.path.absolute().parent if self.path else Path()
@@ -69,7 +69,7 @@ class Origin:
         config = config.model_copy(update={"auth": auth})
         if self.shows_something and not config.cameras:
             config = config.model_copy(update={"cameras": _something()})
-        return Reading(text, data, config, secrets)
+        return LoadedConfig(text, data, config, secrets)
 
     @property
     def sets_all_cameras(self) -> bool:

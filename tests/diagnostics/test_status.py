@@ -39,7 +39,7 @@ from stream_server.diagnostics.problems import (
 )
 from stream_server.diagnostics.remedies import advice_for
 from stream_server.engine import Engine
-from stream_server.settings.live import Shown
+from stream_server.settings.live import SettingsView
 from stream_server.streaming.streams import Variant
 from stream_server.telemetry import system_load as load_module
 from stream_server.telemetry.percentiles import Latencies, percentile_s, total
@@ -357,9 +357,9 @@ def test_last_seat_taken_is_told() -> None:
 
 
 def test_bad_edit_of_the_file_is_told() -> None:
-    shown = Shown("config.yaml", None, None, [], {}, [])
+    shown = SettingsView("config.yaml", None, None, [], {}, [])
     assert not list(settings_troubles(shown))
-    wrong = Shown("config.yaml", None, "cameras.front.fps: got 0", ["server.port"], {}, [])
+    wrong = SettingsView("config.yaml", None, "cameras.front.fps: got 0", ["server.port"], {}, [])
     edit, restart = settings_troubles(wrong)
     assert "cameras.front.fps: got 0" in edit.what
     assert "server.port" in restart.what

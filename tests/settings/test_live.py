@@ -17,7 +17,7 @@ from stream_server.config import CameraConfig, SourceConfig
 from stream_server.engine import Engine
 from stream_server.errors import ConfigError, SettingsConflict, UnknownCamera
 from stream_server.settings.live import LiveSettings
-from stream_server.settings.origin import Origin
+from stream_server.settings.origin import ConfigOrigin
 from stream_server.settings.watch import ConfigWatcher
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
@@ -47,7 +47,7 @@ class Home:
         self.path = path
         path.write_text(text, encoding="utf-8")
         self.opened: dict[str, list[ScriptedSource]] = {}
-        source = Origin(path, **origin)
+        source = ConfigOrigin(path, **origin)
         reading = source.read()
         self.engine = Engine(reading.config, open_source=self._open)
         self.settings = LiveSettings(self.engine, source, reading)

@@ -22,7 +22,7 @@ from stream_server.discovery.soap import NS, NotSoap, envelope, parse, texts, us
 from stream_server.discovery.wsdiscovery import Device, is_at
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.net.body import Body, BodyTooLong
-from stream_server.net.deadline_socket import Wire, WireConnection
+from stream_server.net.deadline_socket import DeadlineConnection, DeadlineSocket
 from stream_server.net.http_auth import Credentials, parse_challenges
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
@@ -156,9 +156,9 @@ class _Conversation:
         self, url: str, message: bytes, authorization: str | None
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         parts = urlsplit(url)
-        wire = Wire()
+        wire = DeadlineSocket()
         wire.deadline = self._until
-        connection = WireConnection(wire, str(self._device.address), parts.port, None)
+        connection = DeadlineConnection(wire, str(self._device.address), parts.port, None)
         headers: dict[str, str | bytes] = {
             "Content-Type": "application/soap+xml; charset=utf-8",
             "User-Agent": "stream-server",

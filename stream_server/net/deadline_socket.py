@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BUFFER_BYTES = 64 * 1024
 
 
-class Wire:
+class DeadlineSocket:
     """A TCP or TLS connection on which no wait goes past `deadline`; any thread may interrupt it.
 
     It has what http.client asks of a socket: `sendall`, `makefile` and `close`.
@@ -131,7 +131,7 @@ class Wire:
 
 
 class _Reader(io.RawIOBase):
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: DeadlineSocket) -> None:
         self._wire = wire
 
     def readable(self) -> bool:
@@ -141,12 +141,12 @@ class _Reader(io.RawIOBase):
         return self._wire.recv_into(buffer)
 
 
-class WireConnection(http.client.HTTPConnection):
-    """http.client's reading of HTTP, which puts up with much that cameras send, over a `Wire`."""
+class DeadlineConnection(http.client.HTTPConnection):
+    """http.client's reading of HTTP, which puts up with much that cameras send, over a `DeadlineSocket`."""
 
     def __init__(
         self,
-        wire: Wire,
+        wire: DeadlineSocket,
         host: str,
         port: int | None,
         tls: ssl.SSLContext | None,

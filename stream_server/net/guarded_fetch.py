@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from stream_server.config import ApiConfig
 from stream_server.errors import ImageTooLarge, OptionError, StreamServerError
 from stream_server.net.body import Body, BodyTooLong
-from stream_server.net.deadline_socket import Wire, WireConnection
+from stream_server.net.deadline_socket import DeadlineConnection, DeadlineSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,10 +134,10 @@ class Fetcher:
 
     @contextmanager
     def _answer(self, url: SplitResult, address: Address, until: float) -> Iterator[http.client.HTTPResponse]:
-        wire = Wire()
+        wire = DeadlineSocket()
         wire.deadline = until
         tls = ssl.create_default_context() if url.scheme == "https" else None
-        connection = WireConnection(wire, url.hostname or "", url.port, tls, address=str(address))
+        connection = DeadlineConnection(wire, url.hostname or "", url.port, tls, address=str(address))
         try:
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
             connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "stream-server"})

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.net.body import Body, BodyTooLong, DamagedBody
 from stream_server.net.cookies import Cookies
-from stream_server.net.deadline_socket import Wire, WireConnection
+from stream_server.net.deadline_socket import DeadlineConnection, DeadlineSocket
 from stream_server.net.http_auth import Credentials, name_troubles, parse_challenges
 
 MAX_REDIRECTS = 3
@@ -96,8 +96,8 @@ class CameraClient:
         self._credentials = credentials
         self._cookies = Cookies()
         self._verify_tls = verify_tls
-        self._wire = Wire()
-        self._connection: WireConnection | None = None
+        self._wire = DeadlineSocket()
+        self._connection: DeadlineConnection | None = None
         self._origin = ("", "")
         self._response: http.client.HTTPResponse | None = None
         self._was_user_told = False
@@ -182,7 +182,7 @@ class CameraClient:
 
     def _send(
         self,
-        connection: WireConnection,
+        connection: DeadlineConnection,
         url: str,
         headers: Mapping[str, str],
         credentials: Credentials | None,
@@ -203,13 +203,13 @@ class CameraClient:
         self._cookies.take(url, response)
         return response
 
-    def _connection_to(self, url: SplitResult) -> WireConnection:
+    def _connection_to(self, url: SplitResult) -> DeadlineConnection:
         origin = (url.scheme, url.netloc)
         if self._connection is None or origin != self._origin or not self._has_read_all():
             self.close()
             tls = _tls_context(self._verify_tls) if url.scheme == "https" else None
             host = unquote(url.hostname or "")
-            self._connection, self._origin = WireConnection(self._wire, host, url.port, tls), origin
+            self._connection, self._origin = DeadlineConnection(self._wire, host, url.port, tls), origin
         return self._connection
 
     def _has_read_all(self) -> bool:

@@ -35,7 +35,7 @@ from stream_server.errors import JobError, reason_of
 from stream_server.jobs.job import VideoSummary
 from stream_server.jobs.share import Share, Weight, set_session_nice
 from stream_server.video import Options, Progress, Summary, annotate
-from stream_server.video.input.film import Film
+from stream_server.video.input.film import FileReader
 from stream_server.video.memory import return_large_blocks
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def do(task: WorkerTask, reports: IO[str]) -> Report:
 
 
 def _check_length(task: WorkerTask) -> None:
-    with Film(task.source, task.options) as film:
+    with FileReader(task.source, task.options) as film:
         length_s = (film.expected_frames or 0) / film.look.rate
     _check(float(length_s), task.max_length_s)
 

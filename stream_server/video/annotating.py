@@ -11,7 +11,7 @@ from detector.pool import DetectorPool
 from detector.pool.tuning import planner_for
 from stream_server.video import journal
 from stream_server.video.annotator import VideoAnnotator
-from stream_server.video.detecting import Looker, Seen
+from stream_server.video.detecting import DetectedFrame, FrameDetector
 from stream_server.video.formats import OutputError, kind_of
 from stream_server.video.input.opening import open_footage
 from stream_server.video.journal import Journal
@@ -91,9 +91,9 @@ def detections(
     with open_footage(path, options) as footage, _pool(options, pool) as detector:
         pixels = Pixels(footage.look, options.crop)
         follower = Follower(options, _labels(detector, options))
-        with Looker(footage, pixels, detector, options) as looker:
+        with FrameDetector(footage, pixels, detector, options) as looker:
             for item in looker.seen():
-                if isinstance(item, Seen):
+                if isinstance(item, DetectedFrame):
                     yield item.shot.time_s, follower.follow(item).objects
 
 

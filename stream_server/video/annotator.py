@@ -14,22 +14,22 @@ from detector.detections import BGRImage
 from detector.pool import DetectorPool
 from stream_server.errors import OptionError
 from stream_server.media.frames import Picture
-from stream_server.video.detecting import Looker, Seen
+from stream_server.video.detecting import DetectedFrame, FrameDetector
 from stream_server.video.formats import kind_of
-from stream_server.video.input.footage import Footage
+from stream_server.video.input.footage import VideoReader
 from stream_server.video.journal import Answer, Journal
 from stream_server.video.options import Options, SideOutput
 from stream_server.video.output import clips
 from stream_server.video.output.contact_sheet import Sheet
 from stream_server.video.output.earlier import Earlier
-from stream_server.video.output.encoding import Drawn, Encoding
-from stream_server.video.output.side_files import Coco, Csv, Json, Side, Srt
+from stream_server.video.output.encoding import AnnotatedFrame, Encoding
+from stream_server.video.output.side_files import Coco, Csv, Json, SideFile, Srt
 from stream_server.video.output.writing import VideoWriter
 from stream_server.video.pixels import Pixels
 from stream_server.video.scene import Follower, Scene, draw
 from stream_server.video.summary import Progress, Summary
 
-_SIDES: dict[SideOutput, type[Side]] = {
+_SIDES: dict[SideOutput, type[SideFile]] = {
     "json": Json,
     "csv": Csv,
     "srt": Srt,
@@ -66,7 +66,7 @@ class VideoAnnotator:
 
     def __init__(
         self,
-        footage: Footage,
+        footage: VideoReader,
         out: Path,
         options: Options,
         pool: DetectorPool,
@@ -87,7 +87,7 @@ class VideoAnnotator:
         self._part = out.with_name(f"{out.name}.part")
         self._tally = _Tally()
         self._spans = clips.Spans()
-        self._sides: list[Side] = []
+        self._sides: list[SideFile] = []
 
     def run(self, journal: Journal, *, go_on: bool) -> Summary:
         """Do it, and return what was done. Raises OutputError, SourceError, DetectorError."""
@@ -122,12 +122,12 @@ class VideoAnnotator:
             writer = VideoWriter(self._part, self._kind, look, footage.copied)
             encoding = stack.enter_context(Encoding(writer, self._pixels, self._kind, earlier.frames()))
             self._open_sides(stack)
-            looker = Looker(
+            looker = FrameDetector(
                 footage, self._pixels, self._pool, self._options, weight=self._weight, known=journal.known
             )
             with looker:
                 for item in looker.seen(self._is_stopped):
-                    if isinstance(item, Seen):
+                    if isinstance(item, DetectedFrame):
                         self._note(journal, item)
                         self._take(follower.follow(item), encoding)
                     else:
@@ -146,7 +146,7 @@ class VideoAnnotator:
                 self._sides.append(side)
 
     @staticmethod
-    def _note(journal: Journal, seen: Seen) -> None:
+    def _note(journal: Journal, seen: DetectedFrame) -> None:
         if not seen.is_known and (seen.found is not None or seen.error):
             journal.note(seen.shot.number, Answer(seen.found, seen.error))
 
@@ -163,21 +163,21 @@ class VideoAnnotator:
             Progress(tally.frames, self._footage.expected_frames, len(tally.labels), tally.position_s)
         )
 
-    def _draw(self, scene: Scene) -> Drawn:
+    def _draw(self, scene: Scene) -> AnnotatedFrame:
         seen, shot = scene.seen, scene.seen.shot
         if scene.is_plain and self._pixels.can_pass(shot.frame, self._kind):
-            return Drawn(shot.frame, None, shot.pts, shot.duration)
+            return AnnotatedFrame(shot.frame, None, shot.pts, shot.duration)
         picture = Picture(self._pixels.image_wh, partial(self._paint, scene))
         if not seen.is_known:  # else it is most likely encoded already, and nobody will look
             _ = picture.image
-        return Drawn(shot.frame, picture, shot.pts, shot.duration)
+        return AnnotatedFrame(shot.frame, picture, shot.pts, shot.duration)
 
     def _paint(self, scene: Scene) -> BGRImage:
         seen = scene.seen
         image = self._pixels.image(seen.shot.frame) if seen.image is None else seen.image
         return image if scene.is_plain else draw(scene, image, self._labels, self._options)
 
-    def _picture(self, drawn: Drawn) -> BGRImage:
+    def _picture(self, drawn: AnnotatedFrame) -> BGRImage:
         return self._pixels.image(drawn.frame) if drawn.picture is None else drawn.picture.image
 
     def _summary(self, notes: list[str], took_s: float, is_complete: bool) -> Summary:

@@ -16,7 +16,7 @@ class BeltStopped(Exception):
     """Who takes from the belt has gone."""
 
 
-class Belt(Generic[T]):
+class BoundedQueue(Generic[T]):
     """What one thread puts on it, another takes off, in order; the first waits while the belt is full."""
 
     def __init__(self, room: int) -> None:

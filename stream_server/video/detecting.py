@@ -16,8 +16,8 @@ from detector.pool.client import PoolClient
 from detector.pool.request_queue import FutureDetections
 from stream_server.detection.camera_detector import UNSURE
 from stream_server.errors import ImageError
-from stream_server.video.bounded_queue import Belt, BeltStopped
-from stream_server.video.input.footage import CopiedPacket, Footage, Shot
+from stream_server.video.bounded_queue import BeltStopped, BoundedQueue
+from stream_server.video.input.footage import CopiedPacket, VideoFrameItem, VideoReader
 from stream_server.video.journal import Answer
 from stream_server.video.options import Options
 from stream_server.video.pixels import Pixels
@@ -32,7 +32,7 @@ _LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DetectedFrame:
     """A frame that was looked at, or passed over.
 
     image: (H, W, 3) uint8 BGR, upright and cropped, read-only; None when nobody needed it yet.
@@ -40,19 +40,19 @@ class Seen:
     error: why it was not, though it should have been. is_known: whether an earlier run found that out.
     """
 
-    shot: Shot
+    shot: VideoFrameItem
     image: BGRImage | None
     found: Detections | None = None
     error: str | None = None
     is_known: bool = False
 
 
-class Looker:
+class FrameDetector:
     """Has the frames of one video analysed. A context manager: leaving it ends its thread."""
 
     def __init__(
         self,
-        footage: Footage,
+        footage: VideoReader,
         pixels: Pixels,
         pool: DetectorPool,
         options: Options,
@@ -64,11 +64,11 @@ class Looker:
         self._footage, self._pixels, self._options, self._known = footage, pixels, options, known
         room = 2 * max(1, len(pool.status().workers)) + min(MAX_AHEAD, pixels.spare_frames)
         self._client = pool.client("video", weight=weight, may_stage=True, max_waiting=room + 3)
-        self._belt: Belt[_Pending | CopiedPacket] = Belt(room)
+        self._belt: BoundedQueue[_Pending | CopiedPacket] = BoundedQueue(room)
         self._failures = 0
         self._thread = threading.Thread(target=self._decode, name="video-decode", daemon=True)
 
-    def __enter__(self) -> Looker:
+    def __enter__(self) -> FrameDetector:
         self._thread.start()
         return self
 
@@ -78,7 +78,7 @@ class Looker:
         self._client.close()
         self._thread.join()
 
-    def seen(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Seen | CopiedPacket]:
+    def seen(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[DetectedFrame | CopiedPacket]:
         """Yield all frames, and the sound between them, in order; end early once `is_stopped`.
 
         Raises SourceError, and DetectorError when nothing is analysed any more.
@@ -102,7 +102,7 @@ class Looker:
     def _decode(self) -> None:
         try:
             for item in self._footage.read():
-                if isinstance(item, Shot):
+                if isinstance(item, VideoFrameItem):
                     self._belt.put(self._begin(item))
                 else:
                     self._belt.put(item, is_large=False)
@@ -113,7 +113,7 @@ class Looker:
         else:
             self._belt.close()
 
-    def _begin(self, shot: Shot) -> _Pending:
+    def _begin(self, shot: VideoFrameItem) -> _Pending:
         if (shot.number - 1) % self._options.every:
             return _Pending(shot, None)
         known = self._known(shot.number)
@@ -138,7 +138,7 @@ class _Pending:
 
     def __init__(
         self,
-        shot: Shot,
+        shot: VideoFrameItem,
         image: BGRImage | None,
         known: Answer | None = None,
         *,
@@ -162,7 +162,7 @@ class _Pending:
             self._error = str(exc)
             return None
 
-    def seen(self, is_stopped: Callable[[], bool]) -> Seen | None:
+    def seen(self, is_stopped: Callable[[], bool]) -> DetectedFrame | None:
         """Wait for what was found; None once `is_stopped`."""
         for is_last in (False, True):
             while self._future is not None:
@@ -184,4 +184,4 @@ class _Pending:
                     break
             if self._error is None:
                 break
-        return Seen(self._shot, self._image, self._found, self._error, self._is_known)
+        return DetectedFrame(self._shot, self._image, self._found, self._error, self._is_known)

@@ -14,7 +14,7 @@ from stream_server.media.av_pictures import PictureMaker, is_full_range, matrix_
 from stream_server.media.encode import fit
 from stream_server.media.orientation import UPRIGHT, back, is_sideways, turn, turned_wh
 from stream_server.video.formats import Kind
-from stream_server.video.input.footage import Look
+from stream_server.video.input.footage import VideoInfo
 from stream_server.video.options import Crop
 
 _SPARE_BYTES = 9_000_000
@@ -27,7 +27,7 @@ class Pixels:
     `image` is for one thread, `frame` for another.
     """
 
-    def __init__(self, look: Look, crop: Crop | None) -> None:
+    def __init__(self, look: VideoInfo, crop: Crop | None) -> None:
         """Raises OptionError for a crop that reaches out of the picture."""
         self._upright_wh = look.upright_wh
         self._look = look
@@ -59,7 +59,7 @@ class Pixels:
         width, height = self.image_wh
         return int(_SPARE_BYTES / (_BYTES_PER_PIXEL * width * height))
 
-    def look_in(self, kind: Kind) -> Look:
+    def look_in(self, kind: Kind) -> VideoInfo:
         """Return the look of the video that is written."""
         orientation = self._orientation_in(kind)
         width, height = self._stored_wh(kind)

@@ -13,7 +13,7 @@ from detector.detections import BGRImage, Detections
 from stream_server.detection.tracking import Tracker
 from stream_server.drawing.annotate import Style, annotate, line_width
 from stream_server.drawing.colours import class_colour
-from stream_server.video.detecting import Seen
+from stream_server.video.detecting import DetectedFrame
 from stream_server.video.options import Options
 
 TRAIL_S = 2.0
@@ -29,7 +29,7 @@ class Scene:
     trails: by track id, the points (x, y) where the object came along, the oldest first.
     """
 
-    seen: Seen
+    seen: DetectedFrame
     objects: Detections
     hidden: Detections
     trails: Mapping[int, list[tuple[int, int]]]
@@ -50,7 +50,7 @@ class Follower:
         self._keeps_trails = options.trails
         self._trails: dict[int, deque[tuple[float, int, int]]] = defaultdict(deque)
 
-    def follow(self, seen: Seen) -> Scene:
+    def follow(self, seen: DetectedFrame) -> Scene:
         """Return what is in the frame: what was found, else what is followed, carried on."""
         time_s = seen.shot.time_s
         if seen.found is None:

@@ -26,7 +26,7 @@ from stream_server.cli import command
 from stream_server.cli.annotate.inputs import plan
 from stream_server.errors import OptionError, SourceError
 from stream_server.video import Options, OutputError, Progress, annotate
-from stream_server.video.bounded_queue import Belt, BeltStopped
+from stream_server.video.bounded_queue import BeltStopped, BoundedQueue
 from stream_server.video.input import film
 from tests.support.leaks import wait_until
 from tests.support.needs import need
@@ -412,7 +412,7 @@ def test_ctrl_c_finishes_the_file_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_belt_keeps_order_and_hands_on_the_error() -> None:
-    belt: Belt[int] = Belt(3)
+    belt: BoundedQueue[int] = BoundedQueue(3)
     for number in range(3):
         belt.put(number)
     belt.close(OSError("gone"))
@@ -423,7 +423,7 @@ def test_belt_keeps_order_and_hands_on_the_error() -> None:
 
 
 def test_stopped_belt_lets_go_who_waits_for_room() -> None:
-    belt: Belt[int] = Belt(1)
+    belt: BoundedQueue[int] = BoundedQueue(1)
     belt.put(1)
     belt.put(2, is_large=False)
     belt.stop()

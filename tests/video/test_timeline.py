@@ -13,8 +13,8 @@ import pytest
 
 from detector.pool import DetectorPool
 from stream_server.video import Options, annotate
-from stream_server.video.input.film import Film
-from stream_server.video.input.footage import Shot
+from stream_server.video.input.film import FileReader
+from stream_server.video.input.footage import VideoFrameItem
 from tests.support.leaks import wait_until
 from tests.support.needs import need
 from tests.support.videos import probe, sound_of
@@ -105,9 +105,9 @@ def test_pictures_and_sound_stay_in_step(recordings: Path, tmp_path: Path) -> No
     source = _join(recordings, ("late.ts", "plain.ts"), tmp_path / "in.ts")
     shots: list[float] = []
     sounds: list[float] = []
-    with Film(source, Options()) as film:
+    with FileReader(source, Options()) as film:
         for item in film.read():
-            if isinstance(item, Shot):
+            if isinstance(item, VideoFrameItem):
                 shots.append(item.time_s)
             else:
                 sounds.append(float((item.pts or 0) * item.time_base))

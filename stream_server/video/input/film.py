@@ -28,9 +28,9 @@ from stream_server.video.input.footage import (
     Copied,
     CopiedPacket,
     CopiedStream,
-    Footage,
-    Look,
-    Shot,
+    VideoFrameItem,
+    VideoInfo,
+    VideoReader,
 )
 from stream_server.video.input.timeline import Timeline, may_jump
 from stream_server.video.options import Options
@@ -51,7 +51,7 @@ _OWN_METADATA = frozenset({"major_brand", "minor_version", "compatible_brands", 
 """What belongs to the file rather than to the film."""
 
 
-class Film(Footage):
+class FileReader(VideoReader):
     """A video file, each frame once, as far as it can be read; what cannot be decoded is left out."""
 
     def __init__(self, path: Path, options: Options) -> None:
@@ -141,16 +141,16 @@ class Film(Footage):
                 return frames
         return self._wanted(self._decoder.flush())
 
-    def _no_frames(self) -> Look:
+    def _no_frames(self) -> VideoInfo:
         self.close()
         part = " in the part that was asked for" if self._begin_s or self._end_s is not None else ""
         raise SourceError(f"{self._path} has no picture that can be decoded{part}")
 
-    def _look(self, frame: VideoFrame) -> Look:
+    def _look(self, frame: VideoFrame) -> VideoInfo:
         context = self._video.codec_context
         rate = self._video.average_rate or self._video.guessed_rate or Fraction(25)
         is_whole = not self._begin_s and self._end_s is None
-        return Look(
+        return VideoInfo(
             size_wh=(frame.width, frame.height),
             orientation=orientation_of(frame),
             rate=rate if 0 < rate <= 1000 else Fraction(25),
@@ -180,7 +180,7 @@ class Film(Footage):
 
     # Its frames and its sound.
 
-    def read(self) -> Iterator[Shot | CopiedPacket]:
+    def read(self) -> Iterator[VideoFrameItem | CopiedPacket]:
         """Yield frames and sound in the order of the file, once."""
         for early in self._early:
             yield from self._sound(early)
@@ -200,12 +200,14 @@ class Film(Footage):
         if self._decoder.decode_errors:
             self.notes.append(f"{self._decoder.decode_errors} frames are damaged")
 
-    def _shots(self, frames: list[VideoFrame]) -> Iterator[Shot]:
+    def _shots(self, frames: list[VideoFrame]) -> Iterator[VideoFrameItem]:
         for frame in self._wanted(frames):
             self._number += 1
             pts = self._clock.stamp(None if frame.pts is None else frame.pts - self._ticks(self._origin_s))
             duration = frame.duration or self._clock.frame_ticks
-            yield Shot(self._number, pts, duration, float(pts * self._time_base) + self._begin_s, frame)
+            yield VideoFrameItem(
+                self._number, pts, duration, float(pts * self._time_base) + self._begin_s, frame
+            )
 
     def _sound(self, packet: CopiedPacket) -> Iterator[CopiedPacket]:
         """Yield `packet` with its time in the output, if it belongs there."""

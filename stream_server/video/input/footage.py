@@ -42,7 +42,7 @@ class Colours:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class VideoInfo:
     """What a video has besides its frames.
 
     size_wh: in pixels, as it is stored. orientation: how players turn it, 1 to 8 as in EXIF.
@@ -68,7 +68,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class VideoFrameItem:
     """One frame. number: 1, 2, 3... in what is annotated.
 
     pts: when it is shown, in units of the look's `time_base` from where the output begins; ever greater.
@@ -83,10 +83,10 @@ class Shot:
     frame: VideoFrame
 
 
-class Footage(ABC):
+class VideoReader(ABC):
     """An input, open. A context manager; for one thread at a time."""
 
-    look: Look
+    look: VideoInfo
     #: Sound and subtitles to be copied; packets come between the frames, time stamps as the output has them.
     copied: tuple[Copied, ...] = ()
     #: About how many frames there are, None when that is not known.
@@ -98,7 +98,7 @@ class Footage(ABC):
         self.notes = []
 
     @abstractmethod
-    def read(self) -> Iterator[Shot | CopiedPacket]:
+    def read(self) -> Iterator[VideoFrameItem | CopiedPacket]:
         """Yield frames, sound and subtitles in the order of the file, once."""
 
     @abstractmethod
@@ -108,7 +108,7 @@ class Footage(ABC):
     def interrupt(self) -> None:  # noqa: B027 - optional
         """Make a wait in `read` end soon; may be called from any thread."""
 
-    def __enter__(self) -> Footage:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(

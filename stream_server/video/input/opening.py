@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from stream_server.video.input.film import Film
-from stream_server.video.input.footage import Footage
+from stream_server.video.input.film import FileReader
+from stream_server.video.input.footage import VideoReader
 from stream_server.video.options import Options
 
 _CAMERA = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|demo:$|\d{1,3}$|/dev/")
@@ -18,7 +18,7 @@ def is_camera(name: str | Path) -> bool:
     return isinstance(name, str) and _CAMERA.match(name) is not None
 
 
-def open_footage(name: str | Path, options: Options) -> Footage:
+def open_footage(name: str | Path, options: Options) -> VideoReader:
     """Return what is called `name`, open: a camera's address, a folder of pictures, or a video file.
 
     Raises SourceError with the reason.
@@ -29,7 +29,7 @@ def open_footage(name: str | Path, options: Options) -> Footage:
         return Recording(str(name), options)
     path = Path(name)
     if os.path.isdir(path):
-        from stream_server.video.input.slides import Slides  # noqa: PLC0415
+        from stream_server.video.input.slides import FolderReader  # noqa: PLC0415
 
-        return Slides(path, options)
-    return Film(path, options)
+        return FolderReader(path, options)
+    return FileReader(path, options)

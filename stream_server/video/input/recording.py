@@ -14,14 +14,14 @@ from stream_server.config import SourceConfig
 from stream_server.errors import ImageError, OptionError, SourceEnded, SourceError
 from stream_server.media.frames import Picture
 from stream_server.sources import open_source
-from stream_server.video.input.footage import Clock, Colours, Footage, Look, Shot
+from stream_server.video.input.footage import Clock, Colours, VideoFrameItem, VideoInfo, VideoReader
 from stream_server.video.options import Options
 
 _TICK = Fraction(1, 1000)
 _NOMINAL_FPS = 25
 
 
-class Recording(Footage):
+class Recording(VideoReader):
     """What a camera shows for `options.duration_s`, each picture at the time it came, without sound.
 
     Pictures that come while all that follows is busy wait in the network and the driver, which may drop them.
@@ -50,10 +50,10 @@ class Recording(Footage):
             self._source.close()
             raise SourceError("it ended without a picture")
         # Pictures are BGR already: say what they become.
-        self.look = Look(self._first.size_wh, Fraction(_NOMINAL_FPS), _TICK, colours=Colours(1, 1, 1, 1))
+        self.look = VideoInfo(self._first.size_wh, Fraction(_NOMINAL_FPS), _TICK, colours=Colours(1, 1, 1, 1))
         self.expected_frames = None
 
-    def read(self) -> Iterator[Shot]:
+    def read(self) -> Iterator[VideoFrameItem]:
         """Yield the pictures as they come, for the time asked for or until the camera ends."""
         clock, began, number = Clock(round(1 / _TICK / _NOMINAL_FPS)), time.monotonic(), 0
         picture: Picture | None = self._first
@@ -64,7 +64,7 @@ class Recording(Footage):
             if frame := self._frame(picture):
                 number += 1
                 pts = clock.stamp(round(at_s / _TICK) if number > 1 else 0)
-                yield Shot(number, pts, clock.frame_ticks, float(pts * _TICK), frame)
+                yield VideoFrameItem(number, pts, clock.frame_ticks, float(pts * _TICK), frame)
             picture = self._next()
 
     def close(self) -> None:

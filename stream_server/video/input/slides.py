@@ -14,7 +14,7 @@ from detector.detections import BGRImage
 from stream_server.errors import ImageError, SourceError
 from stream_server.media.encode import fit
 from stream_server.media.image_decoding import decode_image
-from stream_server.video.input.footage import Colours, Footage, Look, Shot
+from stream_server.video.input.footage import Colours, VideoFrameItem, VideoInfo, VideoReader
 from stream_server.video.options import Options
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -31,7 +31,7 @@ def pictures_in(folder: Path) -> list[Path]:
         raise SourceError(f"cannot read {folder}: {(exc.strerror or str(exc)).lower()}") from None
 
 
-class Slides(Footage):
+class FolderReader(VideoReader):
     """The pictures of a folder, `options.fps` a second, in the size of the first; others are made to fit.
 
     A picture that cannot be read is left out, and named.
@@ -52,7 +52,7 @@ class Slides(Footage):
                 f"{folder} has no picture ({', '.join(s[1:] for s in SUFFIXES)}) that can be read"
             )
         # What "unspecified" is taken for depends on the size: say it.
-        self.look = Look(size_wh, rate, 1 / rate, colours=Colours(1, 1, 1, 1))
+        self.look = VideoInfo(size_wh, rate, 1 / rate, colours=Colours(1, 1, 1, 1))
         self.expected_frames = len(self._paths)
 
     def _first_size_wh(self) -> tuple[int, int] | None:
@@ -64,7 +64,7 @@ class Slides(Footage):
             return image.shape[1], image.shape[0]
         return None
 
-    def read(self) -> Iterator[Shot]:
+    def read(self) -> Iterator[VideoFrameItem]:
         """Yield the pictures, once."""
         number = 0
         for path in self._paths:
@@ -74,7 +74,7 @@ class Slides(Footage):
                 self.notes.append(f"{path.name} is left out: {exc}")
                 continue
             number += 1
-            yield Shot(
+            yield VideoFrameItem(
                 number,
                 number - 1,
                 1,

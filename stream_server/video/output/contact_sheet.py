@@ -12,7 +12,7 @@ import numpy as np
 from detector.detections import BGRImage
 from stream_server.drawing.text import pen
 from stream_server.media.encode import encode_jpeg, fit
-from stream_server.video.output.side_files import Side
+from stream_server.video.output.side_files import SideFile
 from stream_server.video.scene import Scene
 
 TILE_WH = (320, 180)
@@ -31,7 +31,7 @@ class _Tile:
     image: BGRImage
 
 
-class Sheet(Side):
+class Sheet(SideFile):
     """The first `MAX_TILES` objects that were followed, in the order in which they came."""
 
     suffix: ClassVar[str] = ".sheet.jpg"

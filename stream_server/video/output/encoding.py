@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stream_server.media.frames import Picture
-from stream_server.video.bounded_queue import Belt, BeltStopped
+from stream_server.video.bounded_queue import BeltStopped, BoundedQueue
 from stream_server.video.formats import Kind
 from stream_server.video.input.footage import CopiedPacket
 from stream_server.video.output.writing import VideoWriter
@@ -21,7 +21,7 @@ _MAX_ROOM = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class AnnotatedFrame:
     """A frame to be encoded. picture: of it; None where nothing is drawn on `frame`, which is kept.
 
     pts, duration: in units of the look.
@@ -47,7 +47,9 @@ class Encoding:
         self.copied = 0
         self._earlier = earlier
         self._writer, self._pixels, self._kind = writer, pixels, kind
-        self._belt: Belt[Drawn | CopiedPacket] = Belt(1 + min(_MAX_ROOM - 1, pixels.spare_frames))
+        self._belt: BoundedQueue[AnnotatedFrame | CopiedPacket] = BoundedQueue(
+            1 + min(_MAX_ROOM - 1, pixels.spare_frames)
+        )
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="video-encode", daemon=True)
 
@@ -60,10 +62,10 @@ class Encoding:
         self._thread.join()
         self._writer.close()
 
-    def put(self, item: Drawn | CopiedPacket) -> None:
+    def put(self, item: AnnotatedFrame | CopiedPacket) -> None:
         """Have a frame or sound written; waits while there is much to do. Raises OutputError."""
         try:
-            self._belt.put(item, is_large=isinstance(item, Drawn))
+            self._belt.put(item, is_large=isinstance(item, AnnotatedFrame))
         except BeltStopped:
             self._thread.join()
             if self._error:
@@ -81,7 +83,7 @@ class Encoding:
     def _run(self) -> None:
         try:
             for item in self._belt:
-                if isinstance(item, Drawn):
+                if isinstance(item, AnnotatedFrame):
                     self._write(item)
                 else:
                     self._writer.copy(item)
@@ -89,7 +91,7 @@ class Encoding:
             self._error = exc  # raised where frames are put
             self._belt.stop()
 
-    def _write(self, drawn: Drawn) -> None:
+    def _write(self, drawn: AnnotatedFrame) -> None:
         if packet := next(self._earlier, None):
             self._writer.write_encoded(packet, drawn.pts, drawn.duration)
             self.copied += 1

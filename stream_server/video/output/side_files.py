@@ -21,7 +21,7 @@ from stream_server.video.scene import Scene
 Labels = Mapping[int, str]
 
 
-class Side(ABC):
+class SideFile(ABC):
     """A file that grows with the video, and gets its name when it is whole."""
 
     suffix: ClassVar[str]
@@ -89,7 +89,7 @@ def _objects(scene: Scene) -> Iterator[tuple[list[float], float, int, int]]:
     )
 
 
-class Json(Side):
+class Json(SideFile):
     """NDJSON: an object a line and frame."""
 
     suffix = ".ndjson"
@@ -116,7 +116,7 @@ class Json(Side):
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-class Csv(Side):
+class Csv(SideFile):
     """A line an object and frame."""
 
     suffix = ".csv"
@@ -136,7 +136,7 @@ class Csv(Side):
             )
 
 
-class Srt(Side):
+class Srt(SideFile):
     """Subtitles: what is in the picture, a new one when that changes."""
 
     suffix = ".srt"
@@ -171,7 +171,7 @@ def _srt_time(seconds: float) -> str:
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
 
 
-class Coco(Side):
+class Coco(SideFile):
     """COCO's JSON (cocodataset.org, "Data format"): analysed frames are images; `track_id` is added."""
 
     suffix = ".coco.json"

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from detector.machine import usable_cores
 from stream_server.media.orientation import UPRIGHT, matrix_of
 from stream_server.video.formats import Kind, OutputError
-from stream_server.video.input.footage import Copied, CopiedPacket, Look
+from stream_server.video.input.footage import Copied, CopiedPacket, VideoInfo
 from stream_server.video.output.copying import Copies
 from stream_server.video.output.gif_palette import Palette
 
@@ -28,7 +28,7 @@ KEY_FRAME_EVERY_S = 2.0
 class VideoWriter:
     """Writes one video. For one thread at a time; `close` ends it, whatever has happened."""
 
-    def __init__(self, path: Path, kind: Kind, look: Look, copied: Sequence[Copied]) -> None:
+    def __init__(self, path: Path, kind: Kind, look: VideoInfo, copied: Sequence[Copied]) -> None:
         """Open `path`, whose own extension does not matter. Raises OutputError.
 
         look: what the video is to have; its size that of the frames, its orientation one that `kind` holds.
@@ -57,7 +57,7 @@ class VideoWriter:
             self.close()
             raise
 
-    def _add_video(self, look: Look) -> VideoStream:
+    def _add_video(self, look: VideoInfo) -> VideoStream:
         kind = self._kind
         options = dict(kind.options)
         if kind.is_h264:
@@ -83,7 +83,7 @@ class VideoWriter:
         stream.disposition = Disposition(look.disposition)
         return stream
 
-    def _time_base(self, look: Look) -> Fraction:
+    def _time_base(self, look: VideoInfo) -> Fraction:
         if self._kind.muxer == "gif":
             return Fraction(1, 100)
         return look.time_base if self._kind.holds_times else 1 / look.rate

@@ -16,7 +16,7 @@ from stream_server.config import Config
 from stream_server.engine import Engine
 from stream_server.video.formats import KINDS
 from stream_server.video.output import contact_sheet
-from stream_server.video.output.side_files import Side
+from stream_server.video.output.side_files import SideFile
 from stream_server.web.api.video_files import media_type_of
 from stream_server.web.app import create_app
 from stream_server.web.openapi.document import REASONS, describe
@@ -98,7 +98,7 @@ def test_bodies_and_answers_are_of_real_kinds_with_a_schema(document: dict[str, 
 
 
 def test_all_that_is_made_of_videos_has_a_media_type() -> None:
-    sides = {side.suffix for side in (*Side.__subclasses__(), contact_sheet.Sheet)}
+    sides = {side.suffix for side in (*SideFile.__subclasses__(), contact_sheet.Sheet)}
     for suffix in {*KINDS, *sides, ".jpg"}:
         assert media_type_of(Path(f"a{suffix}")) != "application/octet-stream", suffix
 

@@ -69,7 +69,7 @@ class Engine:
         self.inboxes = self._inboxes_for(cameras, {})
         self.pipelines = {name: self._make_pipeline(name, camera) for name, camera in cameras.items()}
         self.videos = Jobs(config, self._labels_of)
-        self.websockets = threading.BoundedSemaphore(config.server.max_websockets)
+        self.long_requests = threading.BoundedSemaphore(config.server.max_websockets)
         self._stop = threading.Event()
         self._changing = threading.Lock()  # one change of the cameras at a time, and none after the end
         self._admission = threading.Lock()  # makes counting the viewers and adding one a single step

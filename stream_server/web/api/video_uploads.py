@@ -22,7 +22,7 @@ from stream_server.web.arguments import parse_json, query
 from stream_server.web.context import grant
 from stream_server.web.request_body import read_json
 from stream_server.web.transport.endless_body import BodyLost, EndlessBody
-from stream_server.web.transport.socket_takeover import one_of_the_budget
+from stream_server.web.transport.socket_takeover import long_request_slot
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -77,7 +77,7 @@ def _whole(videos: Jobs, owner: str) -> Job:
     if request.mimetype == "multipart/form-data":
         abort(415, "expected the video itself as the body, not a form")
     asked = _parse(VideoQuery, query())
-    with one_of_the_budget():
+    with long_request_slot():
         job = videos.add_upload(owner, _name_in(asked), request.content_length, _options(asked))
         try:
             _append(videos, job, 0)
@@ -135,7 +135,7 @@ def take_piece(videos: Jobs, job: Job) -> int:
     if request.mimetype != PIECE:
         abort(415, f"expected Content-Type: {PIECE}")
     offset = _number("Upload-Offset")
-    with one_of_the_budget():
+    with long_request_slot():
         return _append(videos, job, offset)
 
 

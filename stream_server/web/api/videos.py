@@ -27,7 +27,7 @@ from stream_server.web.api.video_uploads import NOTHING_FOR_S, take_piece, take_
 from stream_server.web.context import engine, grant, lease
 from stream_server.web.transport import websocket
 from stream_server.web.transport.event_stream import HEARTBEAT_S, EventStream
-from stream_server.web.transport.socket_takeover import Finished, one_of_the_budget, take_socket
+from stream_server.web.transport.socket_takeover import Finished, long_request_slot, take_socket
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("videos", __name__, url_prefix="/api/v1/videos")
@@ -149,7 +149,7 @@ def _send(job: Job, name: str | None) -> Response:
             abort(404, f"there is no file {name!r} of this video")
         path = path.parent / name
     with ExitStack() as stack:
-        stack.enter_context(one_of_the_budget())
+        stack.enter_context(long_request_slot())
         _limit_waits()
         try:
             response = send_file(path, media_type_of(path), conditional=True, as_attachment=name is not None)
@@ -177,7 +177,7 @@ def events(video: str) -> Response:
     if request.method == "HEAD":
         return Response(content_type="text/event-stream")
     websocket.check_origin()
-    with one_of_the_budget(), EventStream(take_socket(), request.headers.get("Origin")) as opened:
+    with long_request_slot(), EventStream(take_socket(), request.headers.get("Origin")) as opened:
         try:
             opened.answer()
             _send_events(running, job.id, opened, held)

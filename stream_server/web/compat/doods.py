@@ -33,7 +33,7 @@ from stream_server.web.context import cameras, engine, pipeline
 from stream_server.web.live.mjpeg import stream_response
 from stream_server.web.request_body import decode_base64, read_json
 from stream_server.web.transport import websocket
-from stream_server.web.transport.websocket import GOING_AWAY, Refusal, WebSocket
+from stream_server.web.transport.websocket import GOING_AWAY, CloseWith, WebSocket
 
 blueprint = Blueprint("doods", __name__)
 
@@ -220,7 +220,7 @@ def _talk(socket: WebSocket) -> None:
     while not engine().is_closing:
         for message in socket.receive(LOOK_UP_S):
             socket.send(_reply(message))
-    raise Refusal(GOING_AWAY, "the server stops")
+    raise CloseWith(GOING_AWAY, "the server stops")
 
 
 def _reply(message: str | bytes) -> str:

@@ -28,8 +28,8 @@ from stream_server.web.arguments import read_query
 from stream_server.web.context import engine, lease, pipeline
 from stream_server.web.transport import websocket
 from stream_server.web.transport.event_stream import HEARTBEAT_S, EventStream
-from stream_server.web.transport.socket_takeover import Finished, one_of_the_budget, take_socket
-from stream_server.web.transport.websocket import GOING_AWAY, Refusal, WebSocket
+from stream_server.web.transport.socket_takeover import Finished, long_request_slot, take_socket
+from stream_server.web.transport.websocket import GOING_AWAY, CloseWith, WebSocket
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("live", __name__, url_prefix="/api/v1/cameras/<camera>")
@@ -60,7 +60,7 @@ def detections(camera: str) -> Response:
     query = read_query(LiveQuery)
 
     def talk(opened: WebSocket) -> None:
-        _Talk(running, watched, opened, query).run()
+        _DetectionSession(running, watched, opened, query).run()
 
     return websocket.serve(talk)
 
@@ -80,7 +80,7 @@ def events(camera: str) -> Response:
     if request.method == "HEAD":
         return Response(content_type="text/event-stream")
     websocket.check_origin()
-    with one_of_the_budget(), EventStream(take_socket(), request.headers.get("Origin")) as opened:
+    with long_request_slot(), EventStream(take_socket(), request.headers.get("Origin")) as opened:
         try:
             opened.answer()
             _send_events(running, watched, opened, held, tracks=query.tracks)
@@ -118,7 +118,7 @@ class _Follower:
         return self._watched.analyses.is_closed or self._watched.camera.state == "ended"
 
 
-class _Talk:
+class _DetectionSession:
     """One client's WebSocket and the camera it hears of; used by one thread."""
 
     def __init__(self, running: Engine, watched: Pipeline, opened: WebSocket, query: LiveQuery) -> None:
@@ -144,8 +144,8 @@ class _Talk:
                 if self._socket.is_idle and (analysis := follower.next()):
                     self._send(analysis)
                 if has_ended and not self._engine.is_closing:
-                    raise Refusal(GOING_AWAY, "the camera has ended")
-        raise Refusal(GOING_AWAY, "the server ends")
+                    raise CloseWith(GOING_AWAY, "the camera has ended")
+        raise CloseWith(GOING_AWAY, "the server ends")
 
     def _send(self, analysis: FrameDetections) -> None:
         try:

@@ -31,7 +31,7 @@ from stream_server.web.arguments import parse_json, read_query, reason_of
 from stream_server.web.context import engine
 from stream_server.web.request_body import decode_base64
 from stream_server.web.transport import websocket
-from stream_server.web.transport.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
+from stream_server.web.transport.websocket import GOING_AWAY, REFUSED, CloseWith, WebSocket
 
 blueprint = Blueprint("frames", __name__, url_prefix="/api/v1/detect")
 
@@ -82,7 +82,7 @@ def frames() -> Response:
     most = running.config.server.max_image_bytes * 3 // 2 + HEAD_BYTES  # base64, in lines perhaps
 
     def talk(opened: WebSocket) -> None:
-        with _Talk(running, analyst, opened, query) as begun:
+        with _ImageSession(running, analyst, opened, query) as begun:
             begun.run()
 
     return websocket.serve(talk, most)
@@ -112,7 +112,7 @@ class _Bell:
             self._is_muted = True
 
 
-class _Talk:
+class _ImageSession:
     """One client's frames and the WebSocket they come over; used by one thread.
 
     at_detector: by id, those that were handed on. waiting: those that were not, with the newest alone.
@@ -132,7 +132,7 @@ class _Talk:
         self._at_detector: list[tuple[FrameId, PendingDetections]] = []
         self._waiting: tuple[FrameId, bytes] | None = None
 
-    def __enter__(self) -> _Talk:
+    def __enter__(self) -> _ImageSession:
         return self
 
     def __exit__(
@@ -152,7 +152,7 @@ class _Talk:
                 self._take(message)
             self._answer_ready()
             self._hand_on()
-        raise Refusal(GOING_AWAY, "the server ends")
+        raise CloseWith(GOING_AWAY, "the server ends")
 
     def _take(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -163,7 +163,7 @@ class _Talk:
         try:
             head = parse_json(FrameHead, message)
         except (OptionError, BadRequest) as exc:
-            raise Refusal(REFUSED, reason_of(exc)) from None
+            raise CloseWith(REFUSED, reason_of(exc)) from None
         if head.image is None:
             self._next_id = head.id
             return

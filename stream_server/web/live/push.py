@@ -30,8 +30,8 @@ from stream_server.web.context import engine, lease, pipeline
 from stream_server.web.schemas import Pushed
 from stream_server.web.transport import websocket
 from stream_server.web.transport.endless_body import BodyLost, EndlessBody
-from stream_server.web.transport.socket_takeover import one_of_the_budget
-from stream_server.web.transport.websocket import GOING_AWAY, REFUSED, Refusal, WebSocket
+from stream_server.web.transport.socket_takeover import long_request_slot
+from stream_server.web.transport.websocket import GOING_AWAY, REFUSED, CloseWith, WebSocket
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("push", __name__, url_prefix="/api/v1/cameras/<camera>")
@@ -57,7 +57,7 @@ def push(camera: str) -> Response:
         return _take_whole(camera, inbox, query)
     if request.mimetype in ("image/jpeg", "image/jpg"):
         abort(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a picture has {MAX_PICTURE_BYTES} bytes at most")
-    with one_of_the_budget():
+    with long_request_slot():
         return _take_endless(camera, inbox, query)
 
 
@@ -68,7 +68,7 @@ def push_messages(camera: str) -> Response:
     with _admitted(_inbox(camera), _query()) as sender:
 
         def talk(opened: WebSocket) -> None:
-            _Talk(running, opened, sender).run()
+            _PushSession(running, opened, sender).run()
 
         return websocket.serve(talk, MAX_PICTURE_BYTES, only_own_pages=True)
 
@@ -164,7 +164,7 @@ def _answer(camera: str, tally: _Tally) -> Response:
     return Response(pushed.model_dump_json(), content_type="application/json")
 
 
-class _Talk:
+class _PushSession:
     """One client's WebSocket, over which its pictures come; used by one thread."""
 
     def __init__(self, running: Engine, opened: WebSocket, sender: Sender) -> None:
@@ -187,10 +187,10 @@ class _Talk:
                     json.dumps({"pictures": self._tally.pictures, "rejected": self._tally.rejected})
                 )
             if self._sender.has_ended:
-                raise Refusal(REFUSED, "another one took over, or the camera has ended")
-        raise Refusal(GOING_AWAY, "the server ends")
+                raise CloseWith(REFUSED, "another one took over, or the camera has ended")
+        raise CloseWith(GOING_AWAY, "the server ends")
 
     def _take(self, message: str | bytes) -> None:
         if isinstance(message, str):
-            raise Refusal(CloseReason.UNSUPPORTED_DATA, "expected JPEGs as binary messages")
+            raise CloseWith(CloseReason.UNSUPPORTED_DATA, "expected JPEGs as binary messages")
         self._tally.take(message)

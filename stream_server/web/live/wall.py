@@ -37,7 +37,7 @@ from stream_server.web.arguments import parse_json, reason_of
 from stream_server.web.context import engine
 from stream_server.web.live.mjpeg import StreamQuery
 from stream_server.web.transport import websocket
-from stream_server.web.transport.websocket import GOING_AWAY, REFUSED, TRY_LATER, Refusal, WebSocket
+from stream_server.web.transport.websocket import GOING_AWAY, REFUSED, TRY_LATER, CloseWith, WebSocket
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("wall", __name__, url_prefix="/api/v1")
@@ -155,13 +155,13 @@ class Wall:
             for message in self._socket.receive(TICK_S):
                 self._take(message)
             self._show(time.monotonic())
-        raise Refusal(GOING_AWAY, "the server ends")
+        raise CloseWith(GOING_AWAY, "the server ends")
 
     def _take(self, text: str | bytes) -> None:
         try:
             message = parse_json(WallMessage, text)
         except (OptionError, BadRequest) as exc:
-            raise Refusal(REFUSED, reason_of(exc)) from None
+            raise CloseWith(REFUSED, reason_of(exc)) from None
         if message.ack in self._tiles:
             tile = self._tiles[message.ack]
             tile.unanswered = max(0, tile.unanswered - 1)
@@ -188,7 +188,7 @@ class Wall:
         try:
             viewer = self._engine.watch(wish.camera, wish.variant(config), fps, self._address, self._lease)
         except LimitError as exc:
-            raise Refusal(TRY_LATER, str(exc)) from None
+            raise CloseWith(TRY_LATER, str(exc)) from None
         self._tiles[wish.id] = _Tile(wish, viewer, self._socket)
 
     def _show(self, now: float) -> None:
@@ -198,7 +198,7 @@ class Wall:
                 return
             if tile.unanswered >= WINDOW and now - tile.sent_at > ACK_WITHIN_S:
                 log.info("a WebSocket's peer showed nothing for %.0f s and was dropped", ACK_WITHIN_S)
-                raise Refusal(REFUSED, f"no picture was acknowledged for {ACK_WITHIN_S:.0f} s")
+                raise CloseWith(REFUSED, f"no picture was acknowledged for {ACK_WITHIN_S:.0f} s")
             has_ended = tile.viewer.has_ended  # before looking at the picture: the last one is sent
             if frame := tile.next_picture(now, has_ended):
                 self._send(tile, frame)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def one_of_the_budget() -> Iterator[None]:
+def long_request_slot() -> Iterator[None]:
     """Count one of the requests that may last; each holds one of the server's threads.
 
     Raises LimitError beyond `server.max_websockets`.
     """
-    budget = engine().websockets
+    budget = engine().long_requests
     if not budget.acquire(blocking=False):
         most = engine().config.server.max_websockets
         raise LimitError(

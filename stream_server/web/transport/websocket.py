@@ -25,7 +25,7 @@ from stream_server.accounts.grants import Lease
 from stream_server.streaming.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
 from stream_server.web.context import engine, lease
 from stream_server.web.security.proxy import is_own_origin
-from stream_server.web.transport.socket_takeover import Finished, one_of_the_budget, take_socket
+from stream_server.web.transport.socket_takeover import Finished, long_request_slot, take_socket
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class WebSocketLost(WebSocketClosed):
     """The peer did not say goodbye: it is silent, takes nothing or cannot be reached."""
 
 
-class Refusal(Exception):
+class CloseWith(Exception):
     """The talk ends with this code and reason, which the browser's `CloseEvent` shows."""
 
     def __init__(self, code: CloseReason, reason: str) -> None:
@@ -155,12 +155,12 @@ class WebSocket:
             self._put(CloseConnection(code, short))
             while (left_s := until - time.monotonic()) > 0:
                 self._exchange(left_s)
-        except (WebSocketClosed, Refusal, LocalProtocolError):
+        except (WebSocketClosed, CloseWith, LocalProtocolError):
             pass
 
     def _check_lease(self) -> None:
         if self.lease.is_over:
-            raise Refusal(REFUSED, "what let you watch has ended")
+            raise CloseWith(REFUSED, "what let you watch has ended")
 
     def _check_peer(self, now: float) -> None:
         if self._unsent and now - self._blocked_at > SEND_WITHIN_S:
@@ -209,7 +209,7 @@ class WebSocket:
             for event in self._protocol.events():
                 self._handle(event)
         except RemoteProtocolError as exc:
-            raise Refusal(CloseReason.PROTOCOL_ERROR, str(exc)) from None
+            raise CloseWith(CloseReason.PROTOCOL_ERROR, str(exc)) from None
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, (TextMessage, BytesMessage)):
@@ -218,7 +218,7 @@ class WebSocket:
             self._put(event.response())
         elif isinstance(event, CloseConnection):
             if self._protocol.state is ConnectionState.OPEN:  # wsproto's way to report a broken frame
-                raise Refusal(CloseReason(event.code), event.reason or "")
+                raise CloseWith(CloseReason(event.code), event.reason or "")
             if self._protocol.state is ConnectionState.REMOTE_CLOSING:
                 self._put(event.response())
             raise WebSocketClosed(f"closed with {event.code}")
@@ -227,7 +227,7 @@ class WebSocket:
         is_text = isinstance(event, TextMessage)
         self._message += event.data.encode() if isinstance(event.data, str) else event.data
         if len(self._message) > self._max_message_bytes:
-            raise Refusal(CloseReason.MESSAGE_TOO_BIG, f"expected at most {self._max_message_bytes} bytes")
+            raise CloseWith(CloseReason.MESSAGE_TOO_BIG, f"expected at most {self._max_message_bytes} bytes")
         if event.message_finished:
             self._messages.append(self._message.decode() if is_text else bytes(self._message))
             self._message.clear()
@@ -258,7 +258,7 @@ def serve(
     """
     check_origin(only_own_pages=only_own_pages)
     protocol, held = _handshake(), lease()
-    with one_of_the_budget(), WebSocket(take_socket(), protocol, max_message_bytes, held) as opened:
+    with long_request_slot(), WebSocket(take_socket(), protocol, max_message_bytes, held) as opened:
         try:
             opened.accept()
             talk(opened)
@@ -266,7 +266,7 @@ def serve(
             log.info("a WebSocket's peer %s and was dropped", exc)
         except WebSocketClosed as exc:
             log.debug("a WebSocket ended: %s", exc)
-        except Refusal as exc:
+        except CloseWith as exc:
             opened.close(exc.code, exc.reason)
         except Exception:
             log.exception("a WebSocket failed")

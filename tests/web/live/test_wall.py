@@ -23,7 +23,7 @@ from stream_server.web.app import create_app
 from stream_server.web.live import wall as wall_module
 from stream_server.web.live.wall import WINDOW, Wall
 from stream_server.web.transport import websocket as websocket_module
-from stream_server.web.transport.websocket import Refusal, WebSocket, WebSocketClosed
+from stream_server.web.transport.websocket import CloseWith, WebSocket, WebSocketClosed
 from tests.support.leaks import wait_until
 from tests.support.patience import PATIENCE_S, soon
 from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server
@@ -331,7 +331,7 @@ def a_wall(engine: Engine) -> Iterator[tuple[Client, Callable[[], BaseException]
                 with WebSocket(ours, protocol) as opened, Wall(engine, opened, "") as shown:
                     opened.accept()
                     shown.run()
-            except (WebSocketClosed, Refusal) as exc:
+            except (WebSocketClosed, CloseWith) as exc:
                 outcome.append(exc)
 
         thread = threading.Thread(target=talk, name="wall", daemon=True)
@@ -382,7 +382,7 @@ def test_client_that_shows_nothing_is_dropped(engine: Engine, monkeypatch: pytes
     monkeypatch.setattr(wall_module, "ACK_WITHIN_S", 0.5)
     with a_wall(engine) as (client, ending):
         client.watch({"id": 1, "camera": "demo"})
-        assert isinstance(ending(), Refusal)
+        assert isinstance(ending(), CloseWith)
         assert "acknowledged" in str(ending())
     assert engine.viewers == 0
 

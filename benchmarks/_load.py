@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-CONNECT_WITHIN_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
 READ_BYTES = 1 << 20
 MOST_HEAD_BYTES = 8192
 
@@ -65,7 +65,7 @@ class Load:
 
     def __enter__(self) -> Load:
         for _ in range(self._count):
-            sock = socket.create_connection(self._address, CONNECT_WITHIN_S)
+            sock = socket.create_connection(self._address, CONNECT_TIMEOUT_S)
             sock.sendall(self._request)
             sock.setblocking(False)
             self._viewers[sock.fileno()] = _Viewer(sock)

@@ -21,7 +21,7 @@ from benchmarks._webcam import Webcam
 HERE = Path(__file__).parent
 CACHE = HERE.parent / ".cache" / "fanout"
 GENERATOR_PACKAGES = ("flask==3.1.3", "gunicorn[gevent]==27.0.1")
-READY_WITHIN_S = 30.0
+READY_TIMEOUT_S = 30.0
 SERVER_CORE = "0"
 MOST_THREADS = 700
 LEAST_JPEG_BYTES = 50_000
@@ -69,7 +69,7 @@ class Running:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + READY_WITHIN_S
+        until = time.monotonic() + READY_TIMEOUT_S
         while not self._shows_frames(until):
             if time.monotonic() > until or self.process.poll() is not None:
                 self.__exit__(None, None, None)

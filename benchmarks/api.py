@@ -38,7 +38,7 @@ MODEL = "centernet-mobilenetv3"
 SIZE_WH = (1280, 720)
 QUALITY = 80
 CLIENTS = 8
-READY_WITHIN_S = 60.0
+READY_TIMEOUT_S = 60.0
 TARGET_RATIO = 0.9
 TARGET_ADDED_MS = 5.0
 
@@ -66,7 +66,7 @@ def _rates(
 ) -> dict[str, list[float]]:
     tutorial = stack.enter_context(_tutorial())
     pool = stack.enter_context(DetectorPool(MODEL, workers=arguments.workers, max_waiting=64))
-    pool.wait_ready(READY_WITHIN_S)
+    pool.wait_ready(READY_TIMEOUT_S)
     ways: dict[str, Callable[[], float]] = {
         "decode + inference alone": lambda: _bare(pool, jpeg, arguments.seconds),
         "stream-server": lambda: _asked(server, "/api/v1/detect", jpeg, arguments.seconds),
@@ -196,7 +196,7 @@ def _asks(address: tuple[str, int], path: str) -> bool:
 
 
 def _wait_for(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + READY_WITHIN_S
+    until = time.monotonic() + READY_TIMEOUT_S
     while not is_so():
         if time.monotonic() > until:
             raise SystemExit("a server did not start")

@@ -31,7 +31,7 @@ from stream_server.video import Options, Progress, annotate
 
 PICTURE = Path(__file__).parent.parent / "tests" / "data" / "astronaut.jpg"
 CAMERA = {"source": "demo:", "width": 1280, "height": 720, "fps": 15, "detect": {"fps": 12}}
-LOOK_EVERY_S = 0.02
+POLL_INTERVAL_S = 0.02
 Begun = Callable[[], int]
 """Returns how many frames of the video are done."""
 
@@ -119,7 +119,7 @@ def _watch(engine: Engine, frames: Begun, seconds: float) -> dict[str, float]:
         for pipeline in pipelines:
             if analysis := pipeline.analysis:
                 delays[pipeline.name, analysis.frame.sequence] = 1000 * analysis.latency_s
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
     took_s = time.monotonic() - began
     sorted_ms = sorted(delays.values())
     return {

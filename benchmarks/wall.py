@@ -33,7 +33,7 @@ CAMERA_FPS = 15
 LEAST_FPS = 10.0
 WINDOW_WH = (2560, 1440)
 """Sixteen tiles, in four columns, are then shown pixel for pixel."""
-READY_WITHIN_S = 30.0
+READY_TIMEOUT_S = 30.0
 WARM_UP_S = 8.0
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
@@ -156,7 +156,7 @@ def serving(cameras: int, *, detects: bool) -> Iterator[tuple[str, int]]:
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
     """Return once the server says where to look."""
-    until = time.monotonic() + READY_WITHIN_S
+    until = time.monotonic() + READY_TIMEOUT_S
     while "Watch at" not in log.read_text(encoding="utf-8"):
         if time.monotonic() > until or process.poll() is not None:
             raise SystemExit(f"the server does not start: {log.read_text(encoding='utf-8')}")

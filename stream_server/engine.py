@@ -37,8 +37,8 @@ from stream_server.telemetry.stages import Telemetry
 log = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.5
-CLOSE_WITHIN_S = 3.0
-LABELS_WITHIN_S = 10.0
+CLOSE_TIMEOUT_S = 3.0
+LABELS_TIMEOUT_S = 10.0
 """How long a change of the cameras waits for the labels of models that are being loaded."""
 
 
@@ -111,7 +111,7 @@ class Engine:
             self.fanout.close()
             _join(self.pipelines.values())
             if self._watchdog.is_alive():
-                self._watchdog.join(CLOSE_WITHIN_S)
+                self._watchdog.join(CLOSE_TIMEOUT_S)
             self.videos.close()
             if self.pool:
                 self.pool.close()
@@ -129,7 +129,7 @@ class Engine:
                 self._check_model(config, f"cameras.{name}.detect.model", camera.detect.model)
         if not self.pool.labels:
             with suppress(DetectorError):  # said elsewhere; classes are then not looked at
-                self.pool.wait_ready(LABELS_WITHIN_S)
+                self.pool.wait_ready(LABELS_TIMEOUT_S)
         check_classes(config, {model.name: self.pool.labels_of(model.name) for model in self._models})
 
     def _check_model(self, config: Config, key: str, name: str | None) -> None:
@@ -314,7 +314,7 @@ class Engine:
 
 
 def _join(pipelines: Iterable[Pipeline]) -> None:
-    """Wait for pipelines that were stopped, all of them together `CLOSE_WITHIN_S`."""
-    until = time.monotonic() + CLOSE_WITHIN_S
+    """Wait for pipelines that were stopped, all of them together `CLOSE_TIMEOUT_S`."""
+    until = time.monotonic() + CLOSE_TIMEOUT_S
     for pipeline in pipelines:
         pipeline.join(max(0.1, until - time.monotonic()))

@@ -36,7 +36,7 @@ from stream_server.telemetry.stages import Counters, Stopwatch
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.5
+POLL_INTERVAL_S = 0.5
 MESSAGE_EVERY_S = 1.0
 """How often viewers of a lost camera get a picture that says why."""
 DETECTOR_LATE_S = 2.0
@@ -226,7 +226,7 @@ class Pipeline:
 
     def _run_until_stopped(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait(TICK_S)
+            self._wake.wait(POLL_INTERVAL_S)
             self._wake.clear()
             began = time.monotonic()
             try:
@@ -234,7 +234,7 @@ class Pipeline:
                 self._govern(began)
             except Exception:
                 log.exception("camera %s: a frame was lost", self.name)
-                self._stop.wait(TICK_S)  # whatever is broken, let it not fill the disk
+                self._stop.wait(POLL_INTERVAL_S)  # whatever is broken, let it not fill the disk
 
     def _govern(self, began: float) -> None:
         """Step quality and rate down while there is more to do than time, and up again after."""

@@ -40,8 +40,8 @@ from stream_server.web.transport.gunicorn_worker import PatientWorker, limit_wai
 
 log = logging.getLogger(__name__)
 
-STOP_WITHIN_S = 3
-FIRST_FRAME_WITHIN_S = 15.0
+STOP_TIMEOUT_S = 3
+FIRST_FRAME_TIMEOUT_S = 15.0
 POLL_S = 0.05
 
 
@@ -163,7 +163,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "threads": server.threads + server.max_websockets + pictures + uploads,
             "worker_connections": self._share.connections,
             "timeout": 30,
-            "graceful_timeout": STOP_WITHIN_S,
+            "graceful_timeout": STOP_TIMEOUT_S,
             "keepalive": 5,
             "http_parser": "python",  # the one that reception.py was written beside
             "logger_class": _GunicornLogger,
@@ -299,7 +299,7 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 def _announce(engine: Engine, host: str, port: int) -> None:
     """Say where to look as soon as there is something to see."""
     url = _url(host, port)
-    until = time.monotonic() + FIRST_FRAME_WITHIN_S
+    until = time.monotonic() + FIRST_FRAME_TIMEOUT_S
     while (
         cameras := [pipeline.camera for pipeline in engine.pipelines.values()]
     ) and time.monotonic() < until:

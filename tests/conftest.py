@@ -18,7 +18,7 @@ from tests.support.leaks import children
 
 __all__ = ["browser", "page"]
 
-SETTLE_WITHIN_S = 20.0
+SETTLE_TIMEOUT_S = 20.0
 
 # No server that a test starts is to measure for seconds how many workers are best.
 os.environ.setdefault("STREAM_SERVER_LAYOUT", f"{usable_cores()}x1")
@@ -29,7 +29,7 @@ def leaves_nothing_behind() -> Iterator[None]:
     """Fail a test whose threads, children, descriptors or shared-memory segments outlive it by 20 s."""
     before = set(threading.enumerate()), children(), _descriptors(), _segments()
     yield
-    until = time.monotonic() + SETTLE_WITHIN_S
+    until = time.monotonic() + SETTLE_TIMEOUT_S
     while (left := _left_over(*before)) and time.monotonic() < until:
         gc.collect()
         threading.Event().wait(0.02)

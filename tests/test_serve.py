@@ -28,7 +28,7 @@ from tests.support.viewers import Viewer, read_all
 
 MAX_VIEWERS = 20
 FOREVER = 10**9
-DROP_WITHIN_S = 15.0
+DROP_TIMEOUT_S = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_viewer_who_stops_reading_is_dropped_without_a_trace(server: Server) -> 
     lines = len(server.log)
     with Viewer(server.port, "/cameras/demo/stream.mjpg?quality=100", receive_bytes=4096):
         server.wait_for_camera(lambda info: info["viewers"] == 1)
-        server.wait_for_camera(lambda info: info["viewers"] == 0, DROP_WITHIN_S)
+        server.wait_for_camera(lambda info: info["viewers"] == 0, DROP_TIMEOUT_S)
         assert wait_until(lambda: held_connections(server.port) == 0)
         new = server.log[lines:]
         assert len(new) <= 1, new
@@ -199,7 +199,7 @@ def test_clients_who_take_or_send_nothing_hold_up_the_end_for_at_most_five_secon
         assert server.is_gone()
 
 
-PATIENT = "from stream_server import cli, serve; serve.STOP_WITHIN_S = 600; cli.main()"
+PATIENT = "from stream_server import cli, serve; serve.STOP_TIMEOUT_S = 600; cli.main()"
 """A server that gives its worker ten minutes to end."""
 
 

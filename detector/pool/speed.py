@@ -19,7 +19,7 @@ from detector.pool import DetectorPool
 from detector.pool.layout import Layout
 from detector.pool.messages import Model
 
-LOAD_WITHIN_S = 60.0
+LOAD_TIMEOUT_S = 60.0
 _ASK_EVERY_S = 0.02
 _WARM_UP = 2  # images a worker; the first loads the input size
 
@@ -69,12 +69,12 @@ def sample_images(size_wh: tuple[int, int]) -> list[BGRImage]:
 
 def _wait_ready(pool: DetectorPool, workers: int, is_cancelled: Callable[[], bool]) -> None:
     """Wait until all workers have loaded the model: one that still does would be measured as slow."""
-    until = time.monotonic() + LOAD_WITHIN_S
+    until = time.monotonic() + LOAD_TIMEOUT_S
     while pool.idle_workers < workers:
         if is_cancelled():
             raise DetectorError("the measurement was cancelled")
         if time.monotonic() >= until or pool.status().degraded:
-            raise DetectorError(pool.status().error or f"the model does not load in {LOAD_WITHIN_S:.0f} s")
+            raise DetectorError(pool.status().error or f"the model does not load in {LOAD_TIMEOUT_S:.0f} s")
         with contextlib.suppress(DetectorTimeout):
             pool.wait_ready(_ASK_EVERY_S)
         time.sleep(_ASK_EVERY_S)
@@ -91,7 +91,7 @@ def _saturate(
     def feed(first: int) -> None:
         try:
             for image in islice(cycle(images), first, None):
-                pool.submit(image).result(LOAD_WITHIN_S)
+                pool.submit(image).result(LOAD_TIMEOUT_S)
                 if next(done) + 1 >= at_least and time.perf_counter() - started >= seconds:
                     return
         except Exception as exc:  # raised below, on the caller's thread
@@ -113,7 +113,7 @@ def _one_by_one(pool: DetectorPool, images: Sequence[BGRImage], seconds: float) 
     until = time.perf_counter() + seconds
     for image in cycle(images):
         started = time.perf_counter()
-        pool.submit(image).result(LOAD_WITHIN_S)
+        pool.submit(image).result(LOAD_TIMEOUT_S)
         times_ms.append((time.perf_counter() - started) * 1000)
         if time.perf_counter() >= until:
             return statistics.median(times_ms)

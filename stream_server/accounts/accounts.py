@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 """How often it is looked whether something was changed, or a grant in use has ended."""
 NOTE_USE_EVERY_S = 60.0
 REMEMBER_S = 300.0
 """A password found right is not computed again for so long: programs send it with each request."""
 MAX_REMEMBERED = 1000
-CHECK_WITHIN_S = 10.0
-CLOSE_WITHIN_S = 3.0
+CHECK_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 3.0
 LOST = (
     "there were users or tokens (auth.database), and they are gone: is their disk mounted? Nobody gets in "
     "until they are back, or `stream-server user forget` says that there are to be none"
@@ -100,7 +100,7 @@ class Accounts:
         """Look for changes no more; may be called twice."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(CLOSE_WITHIN_S)
+            self._thread.join(CLOSE_TIMEOUT_S)
         with self._reading:
             if self._store:
                 self._store.close()
@@ -163,7 +163,7 @@ class Accounts:
             return None
         if grant := self._remembered(name, password):
             return grant
-        if not self._checking.acquire(timeout=CHECK_WITHIN_S):
+        if not self._checking.acquire(timeout=CHECK_TIMEOUT_S):
             raise TooManyTries(1.0)
         try:
             return self._remembered(name, password) or self._check(name, password, address)
@@ -348,7 +348,7 @@ class Accounts:
         return None if grant is None or grant.has_expired(time.time()) else grant
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_EVERY_S):
+        while not self._stop.wait(POLL_INTERVAL_S):
             self._look()
             self._end_leases()
         with suppress(AccountsError):

@@ -18,8 +18,8 @@ from stream_server.sources.base import Source
 
 AT_ONCE = 2
 """A camera that hangs in native code keeps its place until it lets go: threads cannot be ended."""
-OPEN_WITHIN_S = 10.0
-ANSWER_WITHIN_S = 25.0
+OPEN_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 25.0
 """To open it, to wait for a picture, to look for a second, and some more."""
 
 
@@ -65,7 +65,7 @@ class _Looking:
 
     def __init__(self, config: SourceConfig) -> None:
         limits = {
-            key: min(getattr(config, key), OPEN_WITHIN_S) for key in ("connect_timeout_s", "read_timeout_s")
+            key: min(getattr(config, key), OPEN_TIMEOUT_S) for key in ("connect_timeout_s", "read_timeout_s")
         }
         self._config = config.model_copy(update=limits)
         self._found: Future[Finding] = Future()
@@ -79,11 +79,11 @@ class _Looking:
 
     def wait(self) -> Finding:
         try:
-            return self._found.result(ANSWER_WITHIN_S)
+            return self._found.result(ANSWER_TIMEOUT_S)
         except TookTooLong:
             if self._source:
                 self._source.interrupt()
-            raise SourceError(f"no answer within {ANSWER_WITHIN_S:.0f} s") from None
+            raise SourceError(f"no answer within {ANSWER_TIMEOUT_S:.0f} s") from None
         except Exception as exc:
             raise SourceError(redact(reason_of(exc))) from None
 

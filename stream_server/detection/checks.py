@@ -13,7 +13,7 @@ from detector.pool import DetectorPool
 from stream_server.config import Config
 from stream_server.errors import ConfigError
 
-LOAD_WITHIN_S = 60.0
+LOAD_TIMEOUT_S = 60.0
 
 
 def check_detector(config: Config) -> dict[str, dict[int, str]]:
@@ -27,7 +27,7 @@ def check_detector(config: Config) -> dict[str, dict[int, str]]:
     if not files:
         return {}
     with _told_once(), DetectorPool(files, workers=1) as pool:
-        pool.wait_ready(LOAD_WITHIN_S)
+        pool.wait_ready(LOAD_TIMEOUT_S)
         labels = {file.name: pool.labels_of(file.name) for file in files}
     _check_classes("detector.classes", config.detector.classes, labels[files[0].name])
     check_classes(config, labels)

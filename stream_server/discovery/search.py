@@ -18,7 +18,7 @@ from stream_server.discovery.wsdiscovery import Device, find_interfaces, probe
 from stream_server.errors import AuthenticationFailed, LimitError, OptionError, SourceError
 from stream_server.sources.v4l2 import WebcamInfo, find_webcams
 
-ASK_WITHIN_S: Final = 5.0
+ASK_TIMEOUT_S: Final = 5.0
 REMEMBER_S: Final = 900.0
 """For so long after a search one of its devices may be asked with a password."""
 _AT_ONCE: Final = 8
@@ -73,7 +73,7 @@ class Search:
             webcams = tuple(self.webcams())
             devices = probe(self._interfaces())
             self._devices = {device.address: device for device in devices}
-            until = time.monotonic() + ASK_WITHIN_S
+            until = time.monotonic() + ASK_TIMEOUT_S
             with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="onvif") as pool:
                 cameras = tuple(pool.map(lambda device: _ask(device, until), devices))
             self._forget_at = time.monotonic() + REMEMBER_S
@@ -89,7 +89,7 @@ class Search:
             device = self._devices.get(address) if time.monotonic() < self._forget_at else None
             if device is None:
                 raise OptionError("address", f"{address} did not answer a search lately; search again")
-            return _told(device, stream_addresses(device, login, time.monotonic() + ASK_WITHIN_S))
+            return _told(device, stream_addresses(device, login, time.monotonic() + ASK_TIMEOUT_S))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from stream_server.media.image_decoding import ImageLimits, check_image_bytes, d
 
 PICTURES_IN_MEMORY = 4
 """Of the largest size, which may be with the detector at once; of 1280x720, 170."""
-ROOM_WITHIN_S = 10.0
+ROOM_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class _Room:
     def taken(self, pixels: int) -> Iterator[_Taken]:
         """Wait for room for so many, and have it until the end, or longer. LimitError: none for 10 s."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._left >= pixels, ROOM_WITHIN_S):
+            if not self._changed.wait_for(lambda: self._left >= pixels, ROOM_TIMEOUT_S):
                 raise LimitError("too many large pictures are being looked at")
             self._left -= pixels
         taken = _Taken(partial(self._give_back, pixels))

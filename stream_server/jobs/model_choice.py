@@ -14,7 +14,7 @@ from stream_server.detection.model_labels import ModelLabels, named
 from stream_server.jobs.job import VideoOptions
 from stream_server.video.options import Options
 
-LOAD_WITHIN_S = 120.0
+LOAD_TIMEOUT_S = 120.0
 
 
 class JobModels:
@@ -78,6 +78,6 @@ class JobModels:
         with self._loading:
             if file.name not in self._labels:
                 with DetectorPool(file, workers=1) as pool:
-                    pool.wait_ready(LOAD_WITHIN_S)
+                    pool.wait_ready(LOAD_TIMEOUT_S)
                     self._labels[file.name] = pool.labels
             return self._labels[file.name]

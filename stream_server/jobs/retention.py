@@ -15,8 +15,8 @@ from stream_server.jobs.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 600.0
-CLOSE_WITHIN_S = 3.0
+POLL_INTERVAL_S = 600.0
+CLOSE_TIMEOUT_S = 3.0
 
 
 class RetentionCleaner:
@@ -38,7 +38,7 @@ class RetentionCleaner:
         """Delete nothing any more; may be called twice."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(CLOSE_WITHIN_S)
+            self._thread.join(CLOSE_TIMEOUT_S)
 
     def until(self, job: Job) -> float | None:
         """Return when a video will be deleted, in seconds since 1970; None: not by itself."""
@@ -52,7 +52,7 @@ class RetentionCleaner:
 
     def _run(self) -> None:
         lengths = (self._config.keep_s, self._config.keep_uploads_s)
-        every_s = min([LOOK_EVERY_S, *filter(None, lengths)])
+        every_s = min([POLL_INTERVAL_S, *filter(None, lengths)])
         trouble = Trouble(log, "old videos are not deleted")
         while not self._stop.is_set():
             try:

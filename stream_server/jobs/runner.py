@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 MAX_RUNS = 3
 """So often work on a video is begun; one that ends its process, or the server, will do so again."""
-LOOK_AGAIN_S = 5.0
+POLL_INTERVAL_S = 5.0
 CHECK_ROOM_EVERY_S = 1.0
-CLOSE_WITHIN_S = 3.0
-END_WITHIN_S = 1.0
+CLOSE_TIMEOUT_S = 3.0
+END_TIMEOUT_S = 1.0
 DELETED = "it was deleted"
 
 
@@ -76,7 +76,7 @@ class JobRunner:
             for running in self._running.values():
                 running.kill("the server ends")
             self._changed.notify_all()
-        until = time.monotonic() + CLOSE_WITHIN_S
+        until = time.monotonic() + CLOSE_TIMEOUT_S
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.1, until - time.monotonic()))
@@ -110,7 +110,7 @@ class JobRunner:
                 running.kill(DELETED)
             self._stores.open().remove(id)
         if running:
-            running.ended.wait(END_WITHIN_S)
+            running.ended.wait(END_TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -127,7 +127,7 @@ class JobRunner:
             with self._changed:
                 self._trouble.tell(exc)
                 self._has_doubts = True
-                self._changed.wait_for(lambda: self._is_closed, LOOK_AGAIN_S)
+                self._changed.wait_for(lambda: self._is_closed, POLL_INTERVAL_S)
 
     def _next(self) -> tuple[Job, JobRun] | None:
         """Wait for a job; return it, None when it is to be looked again."""
@@ -142,7 +142,7 @@ class JobRunner:
                 self._trouble.end()
             job = store.claim() if store else None
             if job is None:
-                self._changed.wait(LOOK_AGAIN_S)
+                self._changed.wait(POLL_INTERVAL_S)
                 return None
             running = self._running[job.id] = JobRun()
             return job, running

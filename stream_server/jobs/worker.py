@@ -41,7 +41,7 @@ from stream_server.video.memory import return_large_blocks
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.25
-LOOK_EVERY_S = 2.0
+POLL_INTERVAL_S = 2.0
 PATIENCE_S = 3600.0
 """Cameras may leave next to nothing, for long; that is no failure."""
 
@@ -176,7 +176,7 @@ class _Reporter:
         _check(progress.position_s, self._max_length_s)  # what a file says of its length need not be so
 
     def _watch(self) -> None:
-        while not self._ended.wait(LOOK_EVERY_S):
+        while not self._ended.wait(POLL_INTERVAL_S):
             share = self._share.measure()
             self._weight.adapt(share)
             with self._lock, suppress(OSError):  # the owner is gone, and ends us

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 5.0
 """For what is left of a server that was killed."""
-LOOK_EVERY_S = 0.1
+POLL_INTERVAL_S = 0.1
 MAX_HOLDER_BYTES = 200
 
 
@@ -71,7 +71,7 @@ def _lock(handle: int) -> str:
             holder = os.pread(handle, MAX_HOLDER_BYTES, 0).decode(errors="replace")
             if _runs(holder) or time.monotonic() > until:
                 return holder or "just started"
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)
         else:
             return ""
 

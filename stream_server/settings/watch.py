@@ -13,10 +13,10 @@ from stream_server.settings.live import LiveSettings
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 SETTLE_S = 0.3
 """A file that changed is taken once it stays the same for so long: until then somebody writes it."""
-CLOSE_WITHIN_S = 3.0
+CLOSE_TIMEOUT_S = 3.0
 
 
 class ConfigWatcher:
@@ -46,7 +46,7 @@ class ConfigWatcher:
         """End the thread; may be called twice and from any thread."""
         self._asked.put("end")
         if self._thread.is_alive():
-            self._thread.join(CLOSE_WITHIN_S)
+            self._thread.join(CLOSE_TIMEOUT_S)
 
     def ask(self) -> None:
         """Have all read again soon; signal handlers may call this."""
@@ -54,7 +54,7 @@ class ConfigWatcher:
 
     def _run(self) -> None:
         changed: str | None = None
-        while "end" not in (asked := self._wait(LOOK_EVERY_S if changed is None else SETTLE_S)):
+        while "end" not in (asked := self._wait(POLL_INTERVAL_S if changed is None else SETTLE_S)):
             try:
                 changed = self._look(changed, is_asked="reload" in asked)
             except Exception:

@@ -18,14 +18,14 @@ from stream_server.streaming.streams import Stream, Viewer
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.25
+POLL_INTERVAL_S = 0.25
 """How often deadlines and repeats are looked at."""
 REPEAT_S = 5.0
 """A part is sent at least this often, so that clients and proxies see a living stream."""
 REPEAT_FIRST_S = 0.25
 """Chrome paints a part when the next one begins (crbug.com/527446), so the first is soon sent again, and
 every last one where the viewer's framing says so."""
-SEND_WITHIN_S = 10.0
+SEND_TIMEOUT_S = 10.0
 """A viewer that has not taken a part after this long is dropped."""
 SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel holds for a viewer: one or two frames; more would be late by the time it is seen."""
@@ -34,7 +34,7 @@ UNSENT_BYTES = 16 * 1024
 20 kB/s and 35 kB a frame: 4 s old; without this 23 s after 25 s, and dropped for taking nothing."""
 RUBBISH_BYTES = 64 * 1024
 """What is read at a time of what a viewer sends after its request; it means nothing."""
-DRAIN_WITHIN_S = 1.0
+DRAIN_TIMEOUT_S = 1.0
 
 _NOTHING = memoryview(b"")
 _CLOSED = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
@@ -155,9 +155,9 @@ class Fanout:
         self._stop.set()
         self._wake()
         if self._thread.is_alive():
-            self._thread.join(DRAIN_WITHIN_S + 2 * TICK_S)
+            self._thread.join(DRAIN_TIMEOUT_S + 2 * POLL_INTERVAL_S)
         if self._thread.is_alive():
-            log.warning("the fan-out loop did not end within %.1f s", DRAIN_WITHIN_S + 2 * TICK_S)
+            log.warning("the fan-out loop did not end within %.1f s", DRAIN_TIMEOUT_S + 2 * POLL_INTERVAL_S)
             return
         with self._waking:
             self._is_closed = True
@@ -180,7 +180,7 @@ class Fanout:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_S * 1000))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         opening = viewer.framing.opening(time.time())
         self._newcomers.append(_Connection(sock, viewer, head + opening))
@@ -207,7 +207,7 @@ class Fanout:
             self._turn()
         for connection in tuple(self._connections.values()):
             self._end(connection)
-        until = time.monotonic() + DRAIN_WITHIN_S
+        until = time.monotonic() + DRAIN_TIMEOUT_S
         while self._connections and time.monotonic() < until:
             self._turn()
         for connection in (*self._connections.values(), *self._newcomers):
@@ -215,7 +215,7 @@ class Fanout:
 
     def _turn(self) -> None:
         try:
-            for fd, events in self._epoll.poll(TICK_S):
+            for fd, events in self._epoll.poll(POLL_INTERVAL_S):
                 if fd == self._wake_fd:
                     os.eventfd_read(fd)
                 elif connection := self._connections.get(fd):
@@ -339,7 +339,7 @@ class Fanout:
 
     def _check_all(self, now: float) -> None:
         """Drop who takes nothing, repeat for who has seen nothing for long, four times a second."""
-        if now - self._checked_at < TICK_S:
+        if now - self._checked_at < POLL_INTERVAL_S:
             return
         self._checked_at = now
         for group in [group for groups in self._groups.values() for group in groups.values()]:
@@ -353,7 +353,7 @@ class Fanout:
         if connection.viewer.lease.is_over:
             self._dismiss(connection)
         elif connection.rest:
-            if silent_s > SEND_WITHIN_S:
+            if silent_s > SEND_TIMEOUT_S:
                 log.info("a viewer took nothing for %.0f s and was dropped", silent_s)
                 self._drop(connection)
         elif connection.shown is None:

@@ -39,7 +39,7 @@ from tests.support.patience import cheaply
 PASSWORD = "correct horse"
 QUICK = "scrypt:1024:8:1"
 """What hashes passwords in tests that are about something else."""
-ENDS_WITHIN_S = 20.0
+ENDS_TIMEOUT_S = 20.0
 
 
 @pytest.fixture
@@ -356,7 +356,7 @@ def test_lease_is_over_soon_after_its_token(accounts: Accounts, store: Store) ->
     }
     store.revoke_token("revoked")
     for name in ("revoked", "expired"):
-        assert wait_until(lambda name=name: leases[name].is_over, ENDS_WITHIN_S), name
+        assert wait_until(lambda name=name: leases[name].is_over, ENDS_TIMEOUT_S), name
     assert not leases["kept"].is_over
 
 
@@ -364,7 +364,7 @@ def test_what_was_open_ends_when_somebody_was_added(accounts: Accounts, store: S
     lease = accounts.hold(OPEN)
     assert not wait_until(lambda: lease.is_over, 1.5)
     store.add_user("anna", PASSWORD)
-    assert wait_until(lambda: lease.is_over, ENDS_WITHIN_S)
+    assert wait_until(lambda: lease.is_over, ENDS_TIMEOUT_S)
 
 
 def test_lease_ends_by_the_clock_while_the_database_is_gone(
@@ -376,7 +376,7 @@ def test_lease_ends_by_the_clock_while_the_database_is_gone(
     assert grant
     lease = accounts.hold(grant)
     (tmp_path / "data" / "accounts.db").write_text("broken")
-    assert wait_until(lambda: lease.is_over, ENDS_WITHIN_S)
+    assert wait_until(lambda: lease.is_over, ENDS_TIMEOUT_S)
 
 
 def test_nothing_current_in_nothing() -> None:

@@ -216,7 +216,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(search: Search) -> None:
 def test_a_camera_that_does_not_answer_is_waited_for_no_longer_than_others(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "ASK_WITHIN_S", 0.3)
+    monkeypatch.setattr(search_module, "ASK_TIMEOUT_S", 0.3)
     with OnvifCamera("127.1.0.2/16", silent=True) as camera, OnvifCamera("127.1.0.3/16"):
         found = search.run()
         assert found.took_s < 2

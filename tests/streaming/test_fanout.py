@@ -192,7 +192,7 @@ def test_a_slow_viewer_skips_to_the_newest_and_holds_up_nobody(fanout: Fanout, s
 def test_a_viewer_that_takes_nothing_is_dropped(
     fanout: Fanout, streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout_module, "SEND_WITHIN_S", 0.5)
+    monkeypatch.setattr(fanout_module, "SEND_TIMEOUT_S", 0.5)
     stopped = Watcher(fanout, streams)
     with stopped.sock:
         only(streams).publish(frame(1, size=5_000_000))

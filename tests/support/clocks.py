@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import cast
 
-SETTLE_WITHIN_S = 20.0
+SETTLE_TIMEOUT_S = 20.0
 """Real seconds in which threads have to come to rest."""
 
 
@@ -47,7 +47,7 @@ class FakeClock:
     def wait_for_sleepers(self, count: int) -> None:
         """Return once so many threads wait by this clock."""
         with self._changed:
-            came = self._changed.wait_for(lambda: self._count() >= count, SETTLE_WITHIN_S)
+            came = self._changed.wait_for(lambda: self._count() >= count, SETTLE_TIMEOUT_S)
         assert came, f"{self._count()} threads wait, expected {count}"
 
     def advance(self, seconds: float, *, sleepers: int = 0) -> None:

@@ -24,8 +24,8 @@ PREFERENCES = {
     "network.proxy.ssl_port": 9,
 }
 ENVIRONMENT = {"MOZ_CRASHREPORTER_DISABLE": "1"}
-START_WITHIN_S = 60.0
-ANSWER_WITHIN_S = 30.0
+START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
 
 
 class BiDiError(AssertionError):
@@ -86,7 +86,7 @@ class Firefox:
     @staticmethod
     def _connect(profile: Path) -> Client:
         said = profile / "WebDriverBiDiServer.json"
-        assert wait_until(lambda: said.exists() and said.stat().st_size > 0, START_WITHIN_S)
+        assert wait_until(lambda: said.exists() and said.stat().st_size > 0, START_TIMEOUT_S)
         return Client.connect(json.loads(said.read_text())["ws_port"], path="/session")
 
     def open(self) -> Tab:
@@ -98,7 +98,7 @@ class Firefox:
         """Return the result of a command; raises BiDiError."""
         self._commands += 1
         self._client.say(id=self._commands, method=method, params=parameters)
-        while (message := self._client.text(ANSWER_WITHIN_S)).get("id") != self._commands:
+        while (message := self._client.text(ANSWER_TIMEOUT_S)).get("id") != self._commands:
             self._note(message)
         if message["type"] == "error":
             raise BiDiError(f"{method}: {message['error']}: {message['message']}")

@@ -39,8 +39,8 @@ def no_accounts() -> tuple[str, ...]:
     return "--set", f"auth.database=sqlite:///{folder}/accounts.db", "--set", f"videos.folder={folder}/videos"
 
 
-READY_WITHIN_S = 30.0
-STOP_WITHIN_S = 30.0
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
 
 SMALL_DEMO = (
     "--set", "cameras.demo.source=demo:", "--set", "cameras.demo.width=320",
@@ -132,7 +132,7 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(STOP_WITHIN_S)
+                self.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -143,7 +143,7 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Wait until the server says where to look."""
-        self.url = self.wait_for_line(r"(?:Watch|Serving) at (http://[^/\s]+)/", READY_WITHIN_S)[1]
+        self.url = self.wait_for_line(r"(?:Watch|Serving) at (http://[^/\s]+)/", READY_TIMEOUT_S)[1]
         self.port = int(self.url.rpartition(":")[2])
 
     def _read_log(self) -> None:
@@ -195,7 +195,7 @@ class Server:
             os.killpg(self.process.pid, how)
         else:
             self.process.send_signal(how)
-        code = self.process.wait(STOP_WITHIN_S)
+        code = self.process.wait(STOP_TIMEOUT_S)
         return code, time.monotonic() - started
 
     def is_gone(self, timeout_s: float = PATIENCE_S) -> bool:

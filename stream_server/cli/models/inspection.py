@@ -19,7 +19,7 @@ from detector.labels import labels_for
 from detector.model_file import ModelFile
 from detector.zoo.catalog import find_model
 
-LOAD_WITHIN_S = 120.0
+LOAD_TIMEOUT_S = 120.0
 _FEW = 5
 _BACKENDS = {
     "tflite": "LiteRT",
@@ -65,13 +65,13 @@ def inspect_model(name_or_path: str) -> ModelInfo:
             [sys.executable, "-m", __name__, name_or_path],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=LOAD_WITHIN_S,
+            timeout=LOAD_TIMEOUT_S,
             env={**os.environ, "PYTHONPATH": search_path},
             check=False,
         )
         answer = _Answer.model_validate_json(done.stdout)
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{name_or_path}: could not be loaded within {LOAD_WITHIN_S:.0f} s") from None
+        raise ModelError(f"{name_or_path}: could not be loaded within {LOAD_TIMEOUT_S:.0f} s") from None
     except ValidationError:
         raise ModelError(f"{name_or_path}: its runtime crashes on it (exit code {done.returncode})") from None
     if answer.info is None:

@@ -20,7 +20,7 @@ from stream_server.accounts.grants import Grant, Lease
 from stream_server.engine import Engine
 from stream_server.errors import StreamServerError
 from stream_server.jobs.job import ENDED, Job
-from stream_server.streaming.fanout import TICK_S
+from stream_server.streaming.fanout import POLL_INTERVAL_S
 from stream_server.web.api.video_files import media_type_of
 from stream_server.web.api.video_info import VideoInfo, VideoList
 from stream_server.web.api.video_uploads import NOTHING_FOR_S, take_piece, take_video, tell_protocol
@@ -206,7 +206,7 @@ def _send_events(running: Engine, id: str, opened: EventStream, held: Lease) -> 
             opened.send_heartbeat()
         if job.state in ENDED:
             return
-        opened.wait(TICK_S)
+        opened.wait(POLL_INTERVAL_S)
 
 
 def _json(answer: BaseModel) -> Response:

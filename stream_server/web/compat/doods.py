@@ -38,7 +38,7 @@ from stream_server.web.transport.websocket import GOING_AWAY, CloseWith, WebSock
 blueprint = Blueprint("doods", __name__)
 
 QUALITY = 90
-LOOK_UP_S = 1.0
+POLL_INTERVAL_S = 1.0
 DEFAULT = "default"
 
 Id = int | str
@@ -218,7 +218,7 @@ def detect_talk() -> Response:
 
 def _talk(socket: WebSocket) -> None:
     while not engine().is_closing:
-        for message in socket.receive(LOOK_UP_S):
+        for message in socket.receive(POLL_INTERVAL_S):
             socket.send(_reply(message))
     raise CloseWith(GOING_AWAY, "the server stops")
 

@@ -22,7 +22,7 @@ from stream_server.engine import Engine
 from stream_server.errors import EncodeError, ImageError
 from stream_server.pipeline import Pipeline
 from stream_server.schemas.detections import DetectionList
-from stream_server.streaming.fanout import TICK_S
+from stream_server.streaming.fanout import POLL_INTERVAL_S
 from stream_server.streaming.streams import Variant
 from stream_server.web.arguments import read_query
 from stream_server.web.context import engine, lease, pipeline
@@ -139,7 +139,7 @@ class _DetectionSession:
         follower = _Follower(self._watched)
         with self._watched.analyses.heard_by(self._socket.wake):
             while not self._engine.is_closing:
-                self._socket.receive(TICK_S)
+                self._socket.receive(POLL_INTERVAL_S)
                 has_ended = follower.has_ended  # before looking: the last one is sent
                 if self._socket.is_idle and (analysis := follower.next()):
                     self._send(analysis)
@@ -178,7 +178,7 @@ def _send_events(
     follower, sent_at = _Follower(watched), time.monotonic()
     with watched.analyses.heard_by(opened.wake):
         while not (running.is_closing or held.is_over or follower.has_ended):
-            opened.wait(TICK_S)
+            opened.wait(POLL_INTERVAL_S)
             if analysis := follower.next():
                 found = DetectionList.of(watched.name, watched.labels, analysis, tracks=tracks)
                 opened.send("detections", str(found.sequence), found.model_dump_json())

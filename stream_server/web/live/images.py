@@ -26,7 +26,7 @@ from stream_server.engine import Engine
 from stream_server.errors import OptionError, StreamServerError
 from stream_server.images.results import ImageDetections, ImageOptions
 from stream_server.images.service import EncodedImage, ImageDetectionService, PendingDetections
-from stream_server.streaming.fanout import TICK_S
+from stream_server.streaming.fanout import POLL_INTERVAL_S
 from stream_server.web.arguments import parse_json, read_query, reason_of
 from stream_server.web.context import engine
 from stream_server.web.request_body import decode_base64
@@ -148,7 +148,7 @@ class _ImageSession:
         Raises WebSocketClosed or Refusal, never returns.
         """
         while not self._engine.is_closing:
-            for message in self._socket.receive(TICK_S):
+            for message in self._socket.receive(POLL_INTERVAL_S):
                 self._take(message)
             self._answer_ready()
             self._hand_on()

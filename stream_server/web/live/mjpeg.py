@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("streaming", __name__)
 
-SNAPSHOT_WITHIN_S = 4.0
+SNAPSHOT_TIMEOUT_S = 4.0
 """OctoPrint waits 5 s for a snapshot, Home Assistant 10 s."""
-LOOK_UP_S = 1.0
+POLL_INTERVAL_S = 1.0
 """How often a generator looks whether its viewer may still watch."""
 LOST: frozenset[CameraState] = frozenset({"offline", "auth_failed", "waiting", "ended"})
 """States in which no picture is about to come."""
@@ -155,7 +155,7 @@ def _parts(viewer: Viewer) -> Iterator[bytes]:
     opening, shown, repeat_s = framing.opening(time.time()), None, REPEAT_FIRST_S
     until = time.monotonic() + repeat_s
     while not viewer.lease.is_over:
-        newer = viewer.next_frame(min(repeat_s, LOOK_UP_S))
+        newer = viewer.next_frame(min(repeat_s, POLL_INTERVAL_S))
         if newer is None and viewer.has_ended:
             return
         if newer is None and time.monotonic() < until:
@@ -190,7 +190,7 @@ def newest_picture(camera: str, variant: Variant) -> EncodedFrame:
     with watched.streams.watch(variant, fps=120) as viewer:
         frame = _first_picture(viewer, watched.camera)
     if frame is None:
-        raise ServiceUnavailable(f"no picture came within {SNAPSHOT_WITHIN_S:.0f} s", retry_after=5)
+        raise ServiceUnavailable(f"no picture came within {SNAPSHOT_TIMEOUT_S:.0f} s", retry_after=5)
     return frame
 
 
@@ -199,7 +199,7 @@ def _first_picture(viewer: Viewer, camera: Camera) -> EncodedFrame | None:
 
     The message of a lost camera is returned at once: who polls it should not hold a thread for seconds.
     """
-    until = time.monotonic() + SNAPSHOT_WITHIN_S
+    until = time.monotonic() + SNAPSHOT_TIMEOUT_S
     message: EncodedFrame | None = None
     while (left_s := until - time.monotonic()) > 0:
         frame = viewer.next_frame(left_s)

@@ -24,7 +24,7 @@ from stream_server.errors import ImageError, SenderThere
 from stream_server.media.jpeg import SOI, picture_of
 from stream_server.media.mjpeg_parser import MAX_PART_BYTES, MjpegParser
 from stream_server.sources.push import Inbox, Sender
-from stream_server.streaming.fanout import TICK_S
+from stream_server.streaming.fanout import POLL_INTERVAL_S
 from stream_server.web.arguments import read_query
 from stream_server.web.context import engine, lease, pipeline
 from stream_server.web.schemas import Pushed
@@ -179,7 +179,7 @@ class _PushSession:
         Raises WebSocketClosed or Refusal, never returns.
         """
         while not self._engine.is_closing:
-            messages = self._socket.receive(TICK_S)
+            messages = self._socket.receive(POLL_INTERVAL_S)
             for message in messages:
                 self._take(message)
             if messages and self._socket.is_idle:

@@ -31,7 +31,7 @@ from stream_server.base.rates import Throttle
 from stream_server.engine import Engine
 from stream_server.errors import LimitError, OptionError
 from stream_server.media.frames import EncodedFrame
-from stream_server.streaming.fanout import REPEAT_S, TICK_S
+from stream_server.streaming.fanout import POLL_INTERVAL_S, REPEAT_S
 from stream_server.streaming.streams import Viewer
 from stream_server.web.arguments import parse_json, reason_of
 from stream_server.web.context import engine
@@ -45,7 +45,7 @@ blueprint = Blueprint("wall", __name__, url_prefix="/api/v1")
 HEADER = struct.Struct("!IId")
 WINDOW = 2
 """Pictures of a camera on their way: one is shown while the next travels."""
-ACK_WITHIN_S = 10.0
+ACK_TIMEOUT_S = 10.0
 MAX_CAMERAS = 64
 
 
@@ -152,7 +152,7 @@ class Wall:
         Raises WebSocketClosed or Refusal, never returns.
         """
         while not self._engine.is_closing:
-            for message in self._socket.receive(TICK_S):
+            for message in self._socket.receive(POLL_INTERVAL_S):
                 self._take(message)
             self._show(time.monotonic())
         raise CloseWith(GOING_AWAY, "the server ends")
@@ -196,9 +196,9 @@ class Wall:
         for tile in sorted(self._tiles.values(), key=lambda tile: tile.sent_at):
             if not self._socket.is_idle:
                 return
-            if tile.unanswered >= WINDOW and now - tile.sent_at > ACK_WITHIN_S:
-                log.info("a WebSocket's peer showed nothing for %.0f s and was dropped", ACK_WITHIN_S)
-                raise CloseWith(REFUSED, f"no picture was acknowledged for {ACK_WITHIN_S:.0f} s")
+            if tile.unanswered >= WINDOW and now - tile.sent_at > ACK_TIMEOUT_S:
+                log.info("a WebSocket's peer showed nothing for %.0f s and was dropped", ACK_TIMEOUT_S)
+                raise CloseWith(REFUSED, f"no picture was acknowledged for {ACK_TIMEOUT_S:.0f} s")
             has_ended = tile.viewer.has_ended  # before looking at the picture: the last one is sent
             if frame := tile.next_picture(now, has_ended):
                 self._send(tile, frame)

@@ -8,7 +8,7 @@ import socket
 import time
 from types import TracebackType
 
-from stream_server.streaming.fanout import SEND_WITHIN_S
+from stream_server.streaming.fanout import SEND_TIMEOUT_S
 
 RETRY_MS = 2000
 """How long browsers wait before they come again."""
@@ -26,11 +26,11 @@ class EventStream:
 
     def __init__(self, sock: socket.socket, origin: str | None = None) -> None:
         """Take over `sock`; origin: of the page that may read this, checked before."""
-        sock.settimeout(SEND_WITHIN_S)
+        sock.settimeout(SEND_TIMEOUT_S)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_S * 1000))
         self._sock = sock
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.poll()
@@ -73,12 +73,12 @@ class EventStream:
 
     def _write(self, data: bytes) -> None:
         """Send `data` whole. Raises OSError when it is not taken in time."""
-        until = time.monotonic() + SEND_WITHIN_S
+        until = time.monotonic() + SEND_TIMEOUT_S
         rest = memoryview(data)
         while rest:
             rest = rest[self._sock.send(rest) :]
             if rest and time.monotonic() > until:
-                raise TimeoutError(f"it did not take an event within {SEND_WITHIN_S:.0f} s")
+                raise TimeoutError(f"it did not take an event within {SEND_TIMEOUT_S:.0f} s")
 
 
 def _shared_with(origin: str | None) -> bytes:

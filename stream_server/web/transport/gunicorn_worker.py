@@ -34,7 +34,7 @@ from stream_server.web.transport.arrival import Arrival
 
 log = logging.getLogger(__name__)
 
-HEAD_WITHIN_S = 10.0
+HEAD_TIMEOUT_S = 10.0
 """For a request's head, and a body so small that it is waited for likewise."""
 MAX_HEAD_BYTES = 64 * 1024
 RECEIVE_BYTES = 64 * 1024
@@ -46,14 +46,14 @@ MAX_KEPT = 500
 BODY_GRACE_S = 8.0
 BODY_BYTES_PER_S = 8 * 1024
 """A body may take the one, and a second more for so many bytes; together with a pause of
-`RECEIVE_WITHIN_S` that is less than 15 s for one that hardly comes."""
-RECEIVE_WITHIN_S = 5
+`RECEIVE_TIMEOUT_S` that is less than 15 s for one that hardly comes."""
+RECEIVE_TIMEOUT_S = 5
 """A client that pauses longer within a body is dropped: a thread waits for it."""
-SEND_WITHIN_S = 5
+SEND_TIMEOUT_S = 5
 """One that takes nothing of an answer for longer, too."""
 SEND_BUFFER_BYTES = 1024 * 1024
 """What the kernel takes of an answer (at most; Linux gives 416 KiB by default), with no thread waiting."""
-TAKE_WITHIN_S = 10
+TAKE_TIMEOUT_S = 10
 """Who takes none of what the kernel holds for so long is reset, also when the connection is closed by us."""
 UNTAKEN_BYTES = 64 * 1024
 """Who has not taken so much of earlier answers gets no more."""
@@ -64,7 +64,7 @@ LINGER_BYTES = 2**20
 """How long, and how much, a client may go on sending to a closed connection before it is reset, which may
 take the answer from it (RFC 9112, section 9.6)."""
 
-TICK_S = 0.25
+POLL_INTERVAL_S = 0.25
 HOLD_BACK_S = 0.5
 """Nobody is accepted for so long when that failed: no descriptor or memory is left."""
 
@@ -89,10 +89,10 @@ _TOO_MANY = _refusal(
 
 def limit_waits(listener: socket.socket) -> None:
     """Let no thread wait longer for a client of this listener. Linux hands it on to accepted sockets."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", RECEIVE_WITHIN_S, 0))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_WITHIN_S, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", RECEIVE_TIMEOUT_S, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_TIMEOUT_S, 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * TAKE_WITHIN_S)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * TAKE_TIMEOUT_S)
 
 
 class PacedUnreader(SocketUnreader):  # type: ignore[misc]
@@ -252,7 +252,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if len(self._waiting) >= self.max_waiting:
             self._give_up(next(iter(self._waiting)))
         conn.sock.setblocking(False)
-        self._waiting[conn] = time.monotonic() + HEAD_WITHIN_S
+        self._waiting[conn] = time.monotonic() + HEAD_TIMEOUT_S
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
         self._arrivals[conn] = conn.parser.unreader.expect()
         self._look_at(conn)
@@ -319,7 +319,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do what is to be done, and look at what is due soon enough."""
         is_due_soon = self._waiting or self._lingering or not self._accepting
-        super().wait_for_and_dispatch_events(min(timeout, TICK_S) if is_due_soon else timeout)
+        super().wait_for_and_dispatch_events(min(timeout, POLL_INTERVAL_S) if is_due_soon else timeout)
 
     def _refuse(self, conn: TConn, answer: bytes) -> None:
         self._forget(conn)

@@ -22,7 +22,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from stream_server.accounts.grants import Lease
-from stream_server.streaming.fanout import SEND_BUFFER_BYTES, SEND_WITHIN_S
+from stream_server.streaming.fanout import SEND_BUFFER_BYTES, SEND_TIMEOUT_S
 from stream_server.web.context import engine, lease
 from stream_server.web.security.proxy import is_own_origin
 from stream_server.web.transport.socket_takeover import Finished, long_request_slot, take_socket
@@ -38,7 +38,7 @@ SILENT_S = 10.0
 MAX_UNSENT = 16
 """Messages that may wait for a peer to take them; one that sends pings and reads nothing gets no more."""
 MAX_REASON_BYTES = 123
-CLOSE_WITHIN_S = 1.0
+CLOSE_TIMEOUT_S = 1.0
 
 GOING_AWAY = CloseReason.GOING_AWAY
 REFUSED = CloseReason.POLICY_VIOLATION
@@ -81,7 +81,7 @@ class WebSocket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_WITHIN_S * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_S * 1000))
         self._sock = sock
         self._protocol = protocol
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -150,7 +150,7 @@ class WebSocket:
     def close(self, code: CloseReason, reason: str = "") -> None:
         """Say goodbye, and give the peer a second to read it: a socket with unread acks would be reset."""
         short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-        until = time.monotonic() + CLOSE_WITHIN_S
+        until = time.monotonic() + CLOSE_TIMEOUT_S
         try:
             self._put(CloseConnection(code, short))
             while (left_s := until - time.monotonic()) > 0:
@@ -163,8 +163,8 @@ class WebSocket:
             raise CloseWith(REFUSED, "what let you watch has ended")
 
     def _check_peer(self, now: float) -> None:
-        if self._unsent and now - self._blocked_at > SEND_WITHIN_S:
-            raise WebSocketLost(f"took nothing for {SEND_WITHIN_S:.0f} s")
+        if self._unsent and now - self._blocked_at > SEND_TIMEOUT_S:
+            raise WebSocketLost(f"took nothing for {SEND_TIMEOUT_S:.0f} s")
         if now - self._heard_at > SILENT_S:
             raise WebSocketLost(f"was silent for {SILENT_S:.0f} s")
         if now - max(self._heard_at, self._asked_at) > PING_AFTER_S:

@@ -31,7 +31,7 @@ DEMO = ("--set", "cameras.demo={source: 'demo:', width: 320, height: 180, fps: 1
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}
 FRAMES = 12
-DONE_WITHIN_S = 120.0
+DONE_TIMEOUT_S = 120.0
 
 
 class Videos:
@@ -95,7 +95,7 @@ class Videos:
             info.update(self.info(id))
             return fact(info)
 
-        assert wait_until(is_so, DONE_WITHIN_S), info
+        assert wait_until(is_so, DONE_TIMEOUT_S), info
         return info
 
     def end(self, id: str) -> dict[str, Any]:

@@ -355,7 +355,7 @@ def engine() -> Iterator[Engine]:
 
 
 def test_client_that_reads_nothing_is_dropped(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_module, "SEND_WITHIN_S", 0.5)
+    monkeypatch.setattr(websocket_module, "SEND_TIMEOUT_S", 0.5)
     with a_wall(engine) as (client, ending):
         client.watch(*({"id": id, "camera": "demo", "quality": 100} for id in range(60)))
         assert "took nothing" in str(ending())
@@ -379,7 +379,7 @@ def test_client_that_is_silent_is_asked_and_then_dropped(
 
 
 def test_client_that_shows_nothing_is_dropped(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wall_module, "ACK_WITHIN_S", 0.5)
+    monkeypatch.setattr(wall_module, "ACK_TIMEOUT_S", 0.5)
     with a_wall(engine) as (client, ending):
         client.watch({"id": 1, "camera": "demo"})
         assert isinstance(ending(), CloseWith)

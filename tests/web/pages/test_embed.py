@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
 PICTURE, DRAWN = "stream-camera img", "stream-camera canvas"
-GONE_WITHIN_S = 20.0
+GONE_TIMEOUT_S = 20.0
 HIDE = """
 (hidden) => {
   Object.defineProperty(document, "hidden", {value: hidden, configurable: true});

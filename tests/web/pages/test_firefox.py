@@ -20,7 +20,7 @@ PLAIN_IMAGE = """
 }
 """
 ASKED_FOR = "() => performance.getEntriesByType('resource').map(({name}) => name).join()"
-GONE_WITHIN_S = 20.0
+GONE_TIMEOUT_S = 20.0
 
 
 @pytest.fixture(scope="module")

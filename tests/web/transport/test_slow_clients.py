@@ -23,7 +23,7 @@ WATCH_FOR_S = 5.0
 WATCH_EACH_FOR_S = 1.5
 MOST_TIMES_ALONE = 20
 """So much longer the slowest answers may take beside hundreds; who waits for the slow waits for seconds."""
-DROPPED_WITHIN_S = 60.0
+DROPPED_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def test_api_answers_while_hundreds_are_slow(server: Server, most_s: float) -> N
     lines = len(server.log)
     with Crowd(server.port, WAYS, EACH):
         assert _answers_within(server.port, most_s, WATCH_FOR_S)
-        assert wait_until(lambda: held_connections(server.port) == 0, DROPPED_WITHIN_S)
+        assert wait_until(lambda: held_connections(server.port) == 0, DROPPED_TIMEOUT_S)
     assert not [line for line in server.log[lines:] if "INFO" not in line]
 
 
@@ -136,7 +136,7 @@ def test_api_answers_while_hundreds_are_slow(server: Server, most_s: float) -> N
 def test_no_way_alone_keeps_others_out(server: Server, way: Slowness, most_s: float) -> None:
     with Crowd(server.port, [way], MANY):
         assert _answers_within(server.port, most_s, WATCH_EACH_FOR_S)
-    assert wait_until(lambda: held_connections(server.port) == 0, DROPPED_WITHIN_S)
+    assert wait_until(lambda: held_connections(server.port) == 0, DROPPED_TIMEOUT_S)
 
 
 @pytest.mark.parametrize(

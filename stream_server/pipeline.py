@@ -98,7 +98,7 @@ class Pipeline:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
-        self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.took, "send"))
+        self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.observe, "send"))
         self._stopwatch = stopwatch
         self.governor = OverloadController(time.monotonic())
         self._task = _Task.of(config, pool, options, model)
@@ -323,7 +323,7 @@ class Pipeline:
             self.counters.seen += 1
             self.counters.dropped += max(0, frame.sequence - self._seen - 1)
             self._seen = frame.sequence
-            self._stopwatch.took("capture", time.monotonic() - frame.captured_at)
+            self._stopwatch.observe("capture", time.monotonic() - frame.captured_at)
 
     def _publish(self, stream: Stream, frame: Frame, detections: Detections) -> None:
         try:

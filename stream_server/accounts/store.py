@@ -15,7 +15,7 @@ from stream_server.accounts import passwords
 from stream_server.accounts.grants import Grant, Role
 from stream_server.accounts.snapshot import Snapshot
 from stream_server.accounts.tables import Change, Session, Token, User
-from stream_server.database.connection import open_database, told
+from stream_server.database.connection import database_errors, open_database
 from stream_server.errors import AccountsError
 
 Item = TypeVar("Item", User, Token)
@@ -103,7 +103,7 @@ class Store:
 
     def note_use(self, used_at: Mapping[int, float]) -> None:
         """Note when the tokens of these ids were last used."""
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             for number, at in used_at.items():
                 transaction.execute(update(Token).where(Token.id == number).values(used_at=at))
 
@@ -147,13 +147,13 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Transaction]:
-        with told(), Transaction(self._engine, expire_on_commit=False) as transaction:
+        with database_errors(), Transaction(self._engine, expire_on_commit=False) as transaction:
             yield transaction
 
     @contextmanager
     def _changing(self) -> Iterator[Transaction]:
         """Change what there is; running servers get to know."""
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             # First: on SQLite and others it keeps two who change at once from reading the same.
             transaction.execute(update(Change).values(number=Change.number + 1))
             yield transaction

@@ -55,7 +55,7 @@ class LogTail(logging.Handler):
         return [LogLine(line.number, line.at, line.level, redact(line.text)) for line in newer]
 
 
-TAIL = LogTail()
+RECENT_LOG = LogTail()
 """Of this process; a process that is forked goes on with a copy."""
 
 
@@ -64,7 +64,7 @@ def set_up(verbose: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, handlers=[handler, TAIL], force=True)
+    logging.basicConfig(level=level, handlers=[handler, RECENT_LOG], force=True)
     for noisy in ("urllib3", "libav", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

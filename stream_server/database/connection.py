@@ -44,7 +44,7 @@ def open_database(address: str, *, create: bool) -> Engine | None:
         there = url.set(database=f"file:{quote(str(path))}", query={**url.query, "mode": "rw", "uri": "true"})
         engine = _make_engine(there, poolclass=NullPool)
         event.listen(engine, "connect", _enforce_foreign_keys)
-    with told():
+    with database_errors():
         _migrate(engine)
     return engine
 
@@ -101,7 +101,7 @@ def _migrate(engine: Engine) -> None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def database_errors() -> Iterator[None]:
     """Turn what goes wrong with the database into AccountsError, in one line."""
     try:
         yield

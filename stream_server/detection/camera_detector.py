@@ -262,4 +262,4 @@ class CameraDetector:
             self._gate.learn(analysis.detections.boxes, frame.size_wh, frame.captured_at)
         self._counters.analysed += 1
         self.rate.tick()
-        self._stopwatch.took("detect", analysis.latency_s)
+        self._stopwatch.observe("detect", analysis.latency_s)

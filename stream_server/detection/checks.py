@@ -26,7 +26,7 @@ def check_detector(config: Config) -> dict[str, dict[int, str]]:
     files = config.model_files()
     if not files:
         return {}
-    with _told_once(), DetectorPool(files, workers=1) as pool:
+    with quiet_pool_log(), DetectorPool(files, workers=1) as pool:
         pool.wait_ready(LOAD_TIMEOUT_S)
         labels = {file.name: pool.labels_of(file.name) for file in files}
     _check_classes("detector.classes", config.detector.classes, labels[files[0].name])
@@ -48,7 +48,7 @@ def check_classes(config: Config, labels: Mapping[str, Mapping[int, str]]) -> No
 
 
 @contextmanager
-def _told_once() -> Iterator[None]:
+def quiet_pool_log() -> Iterator[None]:
     """Keep the pool from logging what it raises as well."""
     log = logging.getLogger(detector.pool.__name__)
     log.disabled = True

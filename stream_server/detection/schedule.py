@@ -46,7 +46,7 @@ class DetectionSchedule:
         has_come = self._client.ask()
         self._count_missed(now - self._waits_since)
         if has_come:
-            self._stopwatch.took("turn", now - self._waits_since)
+            self._stopwatch.observe("turn", now - self._waits_since)
             self._waits_since, self._missed = None, 0
         return has_come
 

@@ -19,7 +19,7 @@ from detector.pool import PoolStatus
 from detector.pool.worker_slot import WorkerState
 from stream_server.accounts.grants import Access, Grant
 from stream_server.base.clock import wall_clock
-from stream_server.base.logs import TAIL
+from stream_server.base.logs import RECENT_LOG
 from stream_server.diagnostics.cameras import CameraInfo
 from stream_server.diagnostics.problems import (
     BROKEN,
@@ -370,5 +370,5 @@ def _log(after: int) -> list[LogEntry]:
             level=line.level,
             text=line.text,
         )
-        for line in TAIL.lines(after)
+        for line in RECENT_LOG.lines(after)
     ]

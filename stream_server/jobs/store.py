@@ -9,7 +9,7 @@ from dataclasses import asdict
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session as Transaction
 
-from stream_server.database.connection import open_database, told
+from stream_server.database.connection import database_errors, open_database
 from stream_server.errors import AccountsError
 from stream_server.jobs.job import Job, State, VideoOptions, VideoSummary
 from stream_server.jobs.tables import VideoRow
@@ -36,12 +36,12 @@ class JobStore:
     def add(self, job: Job) -> None:
         """Keep a new job."""
         values = asdict(job) | {"options": job.options.model_dump(mode="json"), "summary": None}
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             transaction.add(VideoRow(**values))
 
     def find(self, id: str) -> Job | None:
         """Return the job of that id."""
-        with told(), Transaction(self._engine) as transaction:
+        with database_errors(), Transaction(self._engine) as transaction:
             row = transaction.get(VideoRow, id)
             return _job(row) if row else None
 
@@ -50,19 +50,19 @@ class JobStore:
         query = select(VideoRow).order_by(VideoRow.created_at.desc(), VideoRow.id)
         if owner is not None:
             query = query.where(VideoRow.owner == owner)
-        with told(), Transaction(self._engine) as transaction:
+        with database_errors(), Transaction(self._engine) as transaction:
             return [_job(row) for row in transaction.scalars(query)]
 
     def count(self, owner: str, states: Collection[State]) -> int:
         """Return how many jobs of `owner` are in one of `states`."""
         query = select(func.count()).where(VideoRow.owner == owner, VideoRow.state.in_(states))
-        with told(), Transaction(self._engine) as transaction:
+        with database_errors(), Transaction(self._engine) as transaction:
             return transaction.scalars(query).one()
 
     def claim(self) -> Job | None:
         """Return the oldest job that waits, which is running from now on; one caller at a time."""
         query = select(VideoRow).where(VideoRow.state == "queued").order_by(VideoRow.created_at).limit(1)
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             row = transaction.scalars(query).one_or_none()
             if row is None:
                 return None
@@ -85,16 +85,16 @@ class JobStore:
         """Let those that were being worked on wait for their turn again, `but` those that are now."""
         query = update(VideoRow).where(VideoRow.state == "running", VideoRow.id.not_in(but))
         query = query.values(state="queued")
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             transaction.execute(query)
 
     def remove(self, id: str) -> None:
         """Forget a job."""
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             transaction.execute(delete(VideoRow).where(VideoRow.id == id))
 
     def _set(self, id: str, **values: object) -> None:
-        with told(), Transaction(self._engine) as transaction, transaction.begin():
+        with database_errors(), Transaction(self._engine) as transaction, transaction.begin():
             transaction.execute(update(VideoRow).where(VideoRow.id == id).values(**values))
 
 

@@ -77,7 +77,7 @@ class _Connection:
     @property
     def repeat_after_s(self) -> float:
         """How long nothing may come until the frame shown is sent again."""
-        is_last = self.viewer.framing.repeats_last and self.repeated is not self.shown
+        is_last = self.viewer.framing.repeat_last and self.repeated is not self.shown
         return REPEAT_FIRST_S if is_last or self.repeated is None else REPEAT_S
 
 

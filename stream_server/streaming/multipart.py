@@ -24,18 +24,18 @@ class Framing:
 
     boundary: without the dashes it has on the wire.
     more_headers: makes further part headers of a frame.
-    is_ahead: a part's headers go out with the part before, so that Chrome, which paints a part when the next
+    headers_in_advance: a part's headers go out with the part before, so that Chrome, which paints a part when the next
         one's headers arrive (crbug.com/527446), paints it at once. They cannot tell the length then, nor
         anything else about a picture that is not there yet.
-    is_empty: parts come without their pictures, to watch the pace without the load.
-    repeats_last: a picture after which nothing new comes is soon sent again: WebKit, too, paints late.
+    omit_data: parts come without their pictures, to watch the pace without the load.
+    repeat_last: a picture after which nothing new comes is soon sent again: WebKit, too, paints late.
     """
 
     boundary: str = "frame"
     more_headers: Callable[[EncodedFrame], Mapping[str, str]] | None = None
-    is_ahead: bool = False
-    is_empty: bool = False
-    repeats_last: bool = False
+    headers_in_advance: bool = False
+    omit_data: bool = False
+    repeat_last: bool = False
 
     @property
     def content_type(self) -> str:
@@ -44,7 +44,7 @@ class Framing:
 
     def opening(self, timestamp: float) -> bytes:
         """Return what comes before the first part: FFmpeg, OpenCV, VLC and GStreamer give up without it."""
-        return self._delimiter + (self._headers_ahead(timestamp) if self.is_ahead else b"")
+        return self._delimiter + (self._headers_ahead(timestamp) if self.headers_in_advance else b"")
 
     def part(self, jpeg: bytes, timestamp: float, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
         """Return `jpeg` as one part, with the boundary that ends it, to be sent in one write.
@@ -56,8 +56,8 @@ class Framing:
 
         Raises ValueError for a header that would break the framing or that FFmpeg could not read.
         """
-        body = b"" if self.is_empty else jpeg
-        if self.is_ahead:
+        body = b"" if self.omit_data else jpeg
+        if self.headers_in_advance:
             return b"".join((body, b"\r\n", self._delimiter, self._headers_ahead(timestamp)))
         own = {
             "Content-Type": "image/jpeg",

@@ -80,7 +80,7 @@ class Stopwatch:
     def __init__(self, histograms: dict[Stage, Histogram]) -> None:
         self._histograms = histograms
 
-    def took(self, stage: Stage, seconds: float) -> None:
+    def observe(self, stage: Stage, seconds: float) -> None:
         """Count one frame that spent `seconds` in `stage`."""
         self._histograms[stage].observe(seconds)
 
@@ -94,4 +94,4 @@ class Stopwatch:
         """Count the block as one frame in `stage`, unless it raises."""
         started = perf_counter()
         yield
-        self.took(stage, perf_counter() - started)
+        self.observe(stage, perf_counter() - started)

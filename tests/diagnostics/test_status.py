@@ -23,7 +23,7 @@ from detector.pool import PoolStatus
 from detector.pool.worker_slot import WorkerState, WorkerStatus
 from stream_server.accounts.store import Store
 from stream_server.base import redaction
-from stream_server.base.logs import TAIL, LogTail
+from stream_server.base.logs import RECENT_LOG, LogTail
 from stream_server.cameras.camera import CameraState
 from stream_server.config import CameraConfig, Config
 from stream_server.diagnostics.problems import (
@@ -105,7 +105,7 @@ def test_percentiles_are_those_of_prometheus(
 
 def test_camera_that_goes_while_its_times_are_asked_for_is_forgotten_all_the_same() -> None:
     telemetry = Telemetry()
-    telemetry.stopwatch("gone").took("encode", 0.01)
+    telemetry.stopwatch("gone").observe("encode", 0.01)
     assert sum(map(sum, telemetry.counts("gone"))) == 1
     telemetry.forget("gone")
     assert sum(map(sum, telemetry.counts("gone"))) == 0
@@ -122,10 +122,10 @@ def test_times_are_those_of_the_last_minute() -> None:
         window_s, counts = latencies.read(["front"])
         return window_s, int(total(counts.values())[encode].sum())
 
-    watch.took("encode", 0.1)
+    watch.observe("encode", 0.1)
     assert frames() == (None, 1)
     now[0] = 10
-    watch.took("encode", 0.1)
+    watch.observe("encode", 0.1)
     assert frames() == (10, 1)
     now[0] = 64
     assert frames() == (64, 1)
@@ -140,10 +140,10 @@ def test_counts_of_a_camera_that_came_again_are_its_own() -> None:
     telemetry = Telemetry()
     latencies = Latencies(telemetry, clock=lambda: now[0])
     for _ in range(5):
-        telemetry.stopwatch("front").took("draw", 0.1)
+        telemetry.stopwatch("front").observe("draw", 0.1)
     latencies.read(["front"])
     again = Telemetry()
-    again.stopwatch("front").took("draw", 0.1)
+    again.stopwatch("front").observe("draw", 0.1)
     latencies._telemetry = again
     now[0] = 10
     _, counts = latencies.read(["front"])
@@ -479,7 +479,7 @@ def test_nothing_is_told_of_cameras_that_may_not_be_seen(
 
 def test_admin_reads_the_log_from_a_line_on(app: tuple[Flask, dict[str, str]]) -> None:
     log = logging.getLogger("stream_server.diagnostics.status")
-    log.addHandler(TAIL)
+    log.addHandler(RECENT_LOG)
     try:
         log.warning("first")
         newest = _ask(app, "root").json["log"][-1]
@@ -488,7 +488,7 @@ def test_admin_reads_the_log_from_a_line_on(app: tuple[Flask, dict[str, str]]) -
         newer = _ask(app, "root", f"/api/v1/status?log_after={newest['number']}").json["log"]
         assert [line["text"] for line in newer] == ["second"]
     finally:
-        log.removeHandler(TAIL)
+        log.removeHandler(RECENT_LOG)
     answer = _ask(app, "root", "/api/v1/status?log_after=-1")
     assert answer.status_code == 400
     assert "log_after" in answer.json["detail"]

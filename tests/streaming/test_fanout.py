@@ -120,7 +120,7 @@ def test_the_first_part_is_soon_sent_again(fanout: Fanout, streams: Streams) -> 
 
 
 def test_the_last_picture_is_soon_sent_again_to_who_wants_that(fanout: Fanout, streams: Streams) -> None:
-    asks, asks_not = Watcher(fanout, streams, framing=Framing(repeats_last=True)), Watcher(fanout, streams)
+    asks, asks_not = Watcher(fanout, streams, framing=Framing(repeat_last=True)), Watcher(fanout, streams)
     with asks.sock, asks_not.sock:
         only(streams).publish(frame(1))
         for watcher in (asks, asks_not):

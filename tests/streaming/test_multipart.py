@@ -46,7 +46,7 @@ def test_parts_without_pictures_are_empty() -> None:
 
 
 def test_headers_sent_ahead_belong_to_the_picture_that_follows() -> None:
-    ahead = Framing("b", is_ahead=True)
+    ahead = Framing("b", headers_in_advance=True)
     headers = b"Content-Type: image/jpeg\r\nX-Timestamp: 1.000000\r\n\r\n"
     assert ahead.opening(1) == b"--b\r\n" + headers
     assert ahead.part(b"JPEG", 1, {"X-Overload": "1"}) == b"JPEG\r\n--b\r\n" + headers
@@ -73,7 +73,8 @@ def test_header_line_of_127_bytes_is_the_longest() -> None:
 
 
 @pytest.mark.parametrize(
-    "framing", [CANONICAL, Framing("boundarydonotcross"), Framing("boundarydonotcross", is_ahead=True)]
+    "framing",
+    [CANONICAL, Framing("boundarydonotcross"), Framing("boundarydonotcross", headers_in_advance=True)],
 )
 def test_ffmpeg_reads_every_picture_of_a_stream(framing: Framing) -> None:
     values = [20, 90, 160, 230]

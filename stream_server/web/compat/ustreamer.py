@@ -43,9 +43,9 @@ class StreamerQuery(BaseModel):
         return Framing(
             BOUNDARY,
             more_headers=_frame_headers if self.extra_headers else None,
-            is_ahead=self.advance_headers,
-            is_empty=self.zero_data,
-            repeats_last=self.dual_final_frames,
+            headers_in_advance=self.advance_headers,
+            omit_data=self.zero_data,
+            repeat_last=self.dual_final_frames,
         )
 
 
@@ -119,9 +119,9 @@ class _Client(BaseModel):
         return cls(
             fps=viewer.sent_fps(time.monotonic()),
             extra_headers=framing.more_headers is not None,
-            advance_headers=framing.is_ahead,
-            dual_final_frames=framing.repeats_last,
-            zero_data=framing.is_empty,
+            advance_headers=framing.headers_in_advance,
+            dual_final_frames=framing.repeat_last,
+            zero_data=framing.omit_data,
             key=viewer.key or "0",
         )
 

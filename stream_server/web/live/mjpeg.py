@@ -161,7 +161,7 @@ def _parts(viewer: Viewer) -> Iterator[bytes]:
         if newer is None and time.monotonic() < until:
             continue
         if frame := newer or shown:
-            is_soon = shown is None or (framing.repeats_last and newer is not None)
+            is_soon = shown is None or (framing.repeat_last and newer is not None)
             repeat_s = REPEAT_FIRST_S if is_soon else REPEAT_S
             viewer.count_part(time.monotonic())
             yield opening + part_of(frame, framing)

@@ -4,8 +4,8 @@ Cameras keep their rate since the kernel gives this process, and its detectors, 
 takes a core away in the middle of an image, which no fair queue in front of shared detectors can. And what a
 hostile file does to a decoder, it does to this process.
 
-Reads a pickled `WorkerTask` from stdin; writes JSON to stdout, one `Report` a line. The kernel ends it when its
-owner dies.
+Reads a pickled `WorkerTask` from stdin; writes JSON to stdout, one `Report` a line. The kernel ends it when
+its owner dies.
 """
 
 from __future__ import annotations

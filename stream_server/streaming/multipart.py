@@ -24,9 +24,9 @@ class Framing:
 
     boundary: without the dashes it has on the wire.
     more_headers: makes further part headers of a frame.
-    headers_in_advance: a part's headers go out with the part before, so that Chrome, which paints a part when the next
-        one's headers arrive (crbug.com/527446), paints it at once. They cannot tell the length then, nor
-        anything else about a picture that is not there yet.
+    headers_in_advance: a part's headers go out with the part before, so that Chrome, which paints a part
+        when the next one's headers arrive (crbug.com/527446), paints it at once. They cannot tell the length
+        then, nor anything else about a picture that is not there yet.
     omit_data: parts come without their pictures, to watch the pace without the load.
     repeat_last: a picture after which nothing new comes is soon sent again: WebKit, too, paints late.
     """

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
+import socket
+import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from stream_server.cameras.camera import Camera
+from stream_server.config import CameraConfig
 from stream_server.errors import AuthenticationFailed, SourceError
+from stream_server.sources import open_source
 from stream_server.sources.http import HttpSource
 from tests.sources.test_hls import record
 from tests.sources.test_http import new_pictures, opened, refusal
 from tests.support.cameras.http import numbered_jpeg
+from tests.support.leaks import wait_until
 from tests.support.webserver import KeptOpen, WebServer
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -54,8 +62,10 @@ def failing(*script: str) -> Iterator[tuple[str, Failing]]:
                 case "short":
                     self.answer(200, numbered_jpeg(number)[:100], {**JPEG, "Content-Length": "5000"})
                     self.close_connection = True
-                case "reset":
+                case "closed":
                     self.close_connection = True
+                case "reset":
+                    reset(self)
                 case "mute":
                     self.close_connection = True
                     self.rfile.read(1)
@@ -66,17 +76,48 @@ def failing(*script: str) -> Iterator[tuple[str, Failing]]:
         yield f"{server.url}/image.jpg", camera
 
 
+def reset(handler: BaseHTTPRequestHandler) -> None:
+    """End the connection with RST, as a web server does that has crashed."""
+    handler.close_connection = True
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    os.close(handler.connection.detach())
+
+
 def numbers(source: HttpSource, count: int) -> list[bytes | None]:
     return [picture.jpeg for picture in new_pictures(source, count)]
 
 
-@pytest.mark.parametrize("failure", ["503", "404", "429", "empty", "page", "short", "reset"])
+@pytest.mark.parametrize("failure", ["503", "404", "429", "empty", "page", "short", "closed", "reset"])
 def test_single_failures_are_counted_and_polling_goes_on(failure: str) -> None:
     script = ("ok", "ok", failure, "chunked", failure, failure, "ok")
     with failing(*script) as (url, _), opened(url, fps=120) as source:
         assert len(set(numbers(source, 5))) == 5
         # What a kept connection loses is asked for once more, unseen.
-        assert source.decode_errors == (1 if failure == "reset" else 3)
+        assert source.decode_errors == (1 if failure in ("closed", "reset") else 3)
+
+
+@contextmanager
+def polled(*script: str) -> Iterator[Failing]:
+    """A camera with all that tries it again, asked 30 times a second."""
+    with failing(*script) as (url, server):
+        config = CameraConfig.model_validate({"source": url, "fps": 30})
+        with closing(Camera("front", config, open_source)) as camera:
+            camera.start()
+            yield server
+
+
+@pytest.mark.parametrize("one_in", [4, 15])
+def test_single_failures_slow_polling_no_more_than_none_do(one_in: int) -> None:
+    with ExitStack() as stack:
+        faultless = stack.enter_context(polled("ok"))
+        good = ["ok"] * (one_in - 1)
+        rude = {
+            fault: stack.enter_context(polled(*[*good, fault] * 100))
+            for fault in ("503", "empty", "short", "closed", "reset")
+        }
+        assert wait_until(lambda: faultless.asked >= 60)
+        asked = {fault: server.asked for fault, server in rude.items()}
+    assert min(asked.values()) > 0.6 * 60, asked
 
 
 def test_three_failures_in_a_row_are_a_lost_camera() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import stat
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,24 @@ def _read_as_windows_1252(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_AS_WINDOWS_1252, _read_as_windows_1252)
+
+
+class TimeLeft:
+    """Counts down the seconds that all steps of opening share.
+
+    Given to `open_input` as its limit: PyAV would allow the whole of a number twice, to connect and to look
+    at the streams, but makes a float of what it is given before each.
+    """
+
+    LEAST_S = 0.1
+    """For FFmpeg to see what has come, however late that was."""
+
+    def __init__(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+    def __float__(self) -> float:
+        """Return the seconds left, LEAST_S where there are less."""
+        return max(self.LEAST_S, self.until - time.monotonic())
 
 
 def open_input(

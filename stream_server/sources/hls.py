@@ -11,7 +11,7 @@ from av.container import InputContainer
 from stream_server.config import SourceConfig
 from stream_server.errors import AuthenticationFailed, SourceError
 from stream_server.media.av_decoder import VideoPacket
-from stream_server.media.av_opening import open_input
+from stream_server.media.av_opening import TimeLeft, open_input
 from stream_server.media.frames import Picture
 from stream_server.net.http_client import Answer, CameraClient
 from stream_server.sources.av_live import LiveSource
@@ -28,8 +28,6 @@ MAX_BYTES_IN_VAIN = 2 * MAX_FILE_BYTES
 """What may be fetched for one picture: ten segments that a live playlist named too early, not a circle."""
 RELOAD_S = 0.5
 """Least seconds from one look at a playlist to the next, whatever it says of itself."""
-MIN_OPEN_S = 0.1
-"""For FFmpeg to see what was fetched, however late it was."""
 
 _OPTIONS = {
     # Nothing is opened but by `_fetch`, which these would go around.
@@ -103,9 +101,9 @@ class HLSSource(LiveSource):
         return "HLS"
 
     def _connect(self) -> InputContainer:
-        left_s = max(0.0, self._timeout_s - self._spent_s)
-        self._client.allow(left_s)
-        self._until = time.monotonic() + left_s
+        left = TimeLeft(self._timeout_s - self._spent_s)
+        self._client.allow(float(left))
+        self._until = left.until
         self._list_url = self._find_segments()
         return open_input(
             self._list_url,
@@ -113,7 +111,7 @@ class HLSSource(LiveSource):
             _OPTIONS,
             io_open=self._open_for_ffmpeg,
             # No slices: FFmpeg's HLS takes a wait that was cut short for the end of the stream.
-            timeout=(max(MIN_OPEN_S, self._until - time.monotonic()), self._config.read_timeout_s),
+            timeout=(left, self._config.read_timeout_s),
         )
 
     def _find_segments(self) -> str:

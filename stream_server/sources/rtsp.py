@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 
 from stream_server.errors import AuthenticationFailed, SourceError
-from stream_server.media.av_opening import open_input
+from stream_server.media.av_opening import TimeLeft, open_input
 from stream_server.sources.av_live import SLICE_S, LiveSource, error_name
 from stream_server.sources.rtsp_auth import ask_challenges, unanswered
 
@@ -43,11 +43,12 @@ class RTSPSource(LiveSource):
         return f"{scheme}/{self._config.transport.upper()}"
 
     def _connect(self) -> InputContainer:
+        self._left = TimeLeft(self._config.connect_timeout_s)
         return open_input(
             self._url_with_credentials(),
             "rtsp",
             self._options(),
-            timeout=(self._config.connect_timeout_s, min(SLICE_S, self._config.read_timeout_s)),
+            timeout=(self._left, min(SLICE_S, self._config.read_timeout_s)),
         )
 
     def _options(self) -> dict[str, str]:
@@ -92,13 +93,18 @@ class RTSPSource(LiveSource):
         """Return why credentials did not do; where none were sent, the camera locks no account."""
         host, port = self._server
         tls = self._tls_context() if self._is_tls else None
-        what = unanswered(ask_challenges(self._config.source, host, port, tls, _PROBE_TIMEOUT_S))
+        what = unanswered(ask_challenges(self._config.source, host, port, tls, self._probe_timeout_s))
         if what:
             return SourceError(
                 f"the camera wants {what}, which is not supported over RTSP, so no password was sent; "
                 "have it offer Digest by MD5 alone, or Basic"
             )
         return AuthenticationFailed("the camera refuses the user name or password")
+
+    @property
+    def _probe_timeout_s(self) -> float:
+        """Seconds for a look of our own, out of those to connect."""
+        return min(_PROBE_TIMEOUT_S, float(self._left))
 
     @property
     def _server(self) -> tuple[str, int]:
@@ -117,7 +123,7 @@ class RTSPSource(LiveSource):
         if isinstance(exc, ConnectionError):
             return error_name(exc)
         try:
-            socket.create_connection(self._server, timeout=_PROBE_TIMEOUT_S).close()
+            socket.create_connection(self._server, timeout=self._probe_timeout_s).close()
         except TimeoutError:
             return "does not answer"
         except socket.gaierror:

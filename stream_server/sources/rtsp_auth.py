@@ -32,21 +32,21 @@ def ask_challenges(
     url: str, host: str, port: int, tls: ssl.SSLContext | None, timeout_s: float
 ) -> list[Challenge]:
     """Return what the camera offers to who sends no credentials; nothing where it does not say so in time."""
+    deadline = time.monotonic() + timeout_s
     try:
-        with (
-            socket.create_connection((host, port), timeout=timeout_s) as plain,
-            tls.wrap_socket(plain, server_hostname=host) if tls else plain as connection,
-        ):
-            request = f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
-            connection.sendall(request.encode())
-            return parse_challenges(_read_head(connection, timeout_s).get_all("WWW-Authenticate", []))
+        with socket.create_connection((host, port), timeout=timeout_s) as plain:
+            plain.settimeout(max(0.01, deadline - time.monotonic()))
+            with tls.wrap_socket(plain, server_hostname=host) if tls else plain as connection:
+                request = f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+                connection.sendall(request.encode())
+                return parse_challenges(_read_head(connection, deadline).get_all("WWW-Authenticate", []))
     except (OSError, ValueError, HTTPException):
         return []
 
 
-def _read_head(connection: socket.socket, timeout_s: float) -> HTTPMessage:
+def _read_head(connection: socket.socket, deadline: float) -> HTTPMessage:
     """Return the header fields of an answer, which are HTTP's (RFC 2326, 4.2). Raises OSError, ValueError."""
-    head, deadline = b"", time.monotonic() + timeout_s
+    head = b""
     while b"\r\n\r\n" not in head:
         connection.settimeout(max(0.01, deadline - time.monotonic()))
         piece = connection.recv(4096) if time.monotonic() < deadline else b""

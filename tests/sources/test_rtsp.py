@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import parse_headers
 
 import av
 import numpy as np
@@ -300,6 +301,44 @@ def test_a_camera_that_only_accepts_is_given_up_in_time() -> None:
         source = rtsp_source(f"rtsp://127.0.0.1:{port}/x", connect_timeout_s=1)
         with soon(at_least_s=0.9), pytest.raises(SourceError, match=f":{port}: no answer within 1 s$"):
             source.open()
+
+
+SLOW_ANSWERS = {
+    b"OPTIONS": "Public: DESCRIBE, SETUP, PLAY\r\n",
+    b"DESCRIBE": "Content-Type: application/sdp\r\nContent-Length: {}\r\n",
+    b"SETUP": "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n",
+    b"PLAY": "Session: 1\r\n",
+}
+DESCRIPTION = "v=0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:1\r\n"
+
+
+def answer_slowly(listener: socket.socket, pause_s: float, at: dict[bytes, float]) -> None:
+    """Answer each request of one connection after a pause, note when it came, and then send no video."""
+    connection, _ = listener.accept()
+    with contextlib.suppress(ConnectionError), connection, connection.makefile("rb") as requests:
+        while method := requests.readline().partition(b" ")[0]:
+            at[method] = time.monotonic()
+            fields = parse_headers(requests)
+            threading.Event().wait(pause_s)  # the fault itself
+            body = DESCRIPTION if method == b"DESCRIBE" else ""
+            head = SLOW_ANSWERS.get(method, "").format(len(body))
+            connection.sendall(f"RTSP/1.0 200 OK\r\nCSeq: {fields['CSeq']}\r\n{head}\r\n{body}".encode())
+            at[method + b" answered"] = time.monotonic()
+
+
+def test_all_steps_of_opening_share_one_time() -> None:
+    at: dict[bytes, float] = {}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_slowly, args=(listener, 0.6, at))
+        server.start()
+        source = rtsp_source(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/x", connect_timeout_s=4)
+        with contextlib.suppress(SourceError):  # for want of video
+            source.open()
+        given_up_at = time.monotonic()
+        source.close()
+        server.join(30)
+    asked_s = at[b"PLAY answered"] - at[b"OPTIONS"]
+    assert given_up_at - at[b"PLAY answered"] < asked_s, "a little of 4 s was left to wait for video"
 
 
 def test_what_speaks_something_else_is_no_rtsp_server() -> None:

@@ -109,7 +109,7 @@
       url.protocol = url.protocol.replace("http", "ws");
       const old = Wall.#walls.get(url.href);
       if (old && performance.now() - old.#heardAt < STALLED_MS / 2) return old;
-      old?.#end(new Error("the server is silent"));
+      if (old) old.#end(new Error("the server is silent"));
       return new Wall(url.href);
     }
 

@@ -1,25 +1,40 @@
 // Asks the server what is in a picture.
 
+/** @import { DetectAnswer, Problem as ApiProblem } from "api" */
+
 const ANSWERS_WITHIN_MS = 60000;
 
 // What went wrong, in words for people; `mayPass`: trying again may help.
 export class Problem extends Error {
+  /** @param {string} text */
   constructor(text, mayPass = false) {
     super(text);
     this.mayPass = mayPass;
   }
 }
 
-// Returns what was found in `file`, a picture, as the API says it. Throws a Problem.
+/**
+ * Returns what was found in a picture. Throws a Problem.
+ * @param {string} url
+ * @param {File} file
+ * @param {number} maxBytes
+ */
 export async function detect(url, file, maxBytes) {
   if (file.size > maxBytes) {
-    throw new Problem(`The file is too large: ${megabytes(file.size)}, at most ${megabytes(maxBytes)} are taken.`);
+    const [size, most] = [file.size, maxBytes].map(megabytes);
+    throw new Problem(`The file is too large: ${size}, at most ${most} are taken.`);
   }
   const answer = await send(url, file);
   if (!answer.ok) throw await refusal(answer);
-  return (await answer.json()).images[0];
+  /** @type {DetectAnswer} */
+  const { images } = await answer.json();
+  return images[0];
 }
 
+/**
+ * @param {string} url
+ * @param {File} file
+ */
 async function send(url, file) {
   try {
     const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
@@ -28,11 +43,14 @@ async function send(url, file) {
       signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
     });
   } catch (error) {
-    throw new Problem(error.name === "TimeoutError" ? "The server took too long." : "The server does not answer.", true);
+    const isLate = error.name === "TimeoutError";
+    throw new Problem(isLate ? "The server took too long." : "The server does not answer.", true);
   }
 }
 
+/** @param {Response} answer */
 async function refusal(answer) {
+  /** @type {Partial<ApiProblem>} */
   const problem = await answer.json().catch(() => ({})); // a proxy's own answer is no JSON
   const why = problem.detail ? `: ${problem.detail}` : "";
   const ofFile = /^body: ((?:is|has|cannot) .*)$/s.exec(problem.detail ?? "");
@@ -43,4 +61,5 @@ async function refusal(answer) {
   return new Problem(`The server answered “${problem.title ?? (answer.statusText || answer.status)}”${why}.`);
 }
 
+/** @param {number} bytes */
 const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

@@ -29,6 +29,7 @@ lint: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive detector stream_server
+	tools/js/lint.sh
 	$(BIN)/python tools/audit_dependencies.py
 
 bench: $(VENV)/.test

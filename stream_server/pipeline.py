@@ -7,13 +7,11 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import numpy as np
-
-from detector.detections import BGRImage, Detections
+from detector.detections import Detections
 from detector.pool import DetectorPool
 from detector.pool.messages import DetectOptions
 from stream_server.base.clock import wall_clock
@@ -23,14 +21,11 @@ from stream_server.cameras.camera import Camera
 from stream_server.cameras.history import History
 from stream_server.config import CameraConfig, DetectConfig, Overlay, SourceConfig, source_of
 from stream_server.detection.camera_detector import CameraDetector, FrameDetections
-from stream_server.drawing.annotate import Style, annotate
-from stream_server.drawing.message import message_picture
 from stream_server.errors import EncodeError, ImageError
-from stream_server.media.encode import encode_jpeg, resize, scaled_wh
-from stream_server.media.frames import EncodedFrame, Frame
+from stream_server.media.frames import Frame
 from stream_server.sources.base import Source
-from stream_server.streaming.multipart import CANONICAL, overload_note
 from stream_server.streaming.overload import STEPS, OverloadController
+from stream_server.streaming.renderer import Renderer, Shown
 from stream_server.streaming.streams import Stream, Streams, Variant
 from stream_server.telemetry.stages import Counters, Stopwatch
 
@@ -100,7 +95,8 @@ class Pipeline:
         self.camera = Camera(name, config, open_source, on_change=self._wake.set)
         self.streams = Streams(self._wake.set, on_publish, partial(stopwatch.observe, "send"))
         self._stopwatch = stopwatch
-        self.governor = OverloadController(time.monotonic())
+        self.overload = OverloadController(time.monotonic())
+        self._renderer = Renderer(self.counters, stopwatch, self.overload)
         self._task = _Task.of(config, pool, options, model)
         self._analyst = self._make_analyst(self._task)
         self._next_analysts: deque[CameraDetector | None] = (
@@ -209,7 +205,7 @@ class Pipeline:
             task.options,
             name=self.name,
             model=task.model,
-            image_of=self._image,
+            image_of=self._renderer.image_of,
             counters=self.counters,
             stopwatch=self._stopwatch,
             wake=self._wake.set,
@@ -239,15 +235,15 @@ class Pipeline:
     def _govern(self, began: float) -> None:
         """Step quality and rate down while there is more to do than time, and up again after."""
         now = time.monotonic()
-        if self.governor.worked(now - began, now):
-            level = self.governor.level
+        if self.overload.worked(now - began, now):
+            level = self.overload.level
             text = (
                 f"quality and rate are stepped down {level} of {len(STEPS) - 1}"
                 if level
                 else "keeps up again"
             )
             log.log(logging.WARNING if level else logging.INFO, "camera %s: %s", self.name, text)
-            self.streams.set_pace(self.governor.step.pace)
+            self.streams.set_pace(self.overload.step.pace)
 
     def _change_analyst(self) -> None:
         """Have frames looked at as was said last."""
@@ -311,9 +307,9 @@ class Pipeline:
         now = time.monotonic()
         for stream in self._watched(*overlays):
             if stream.is_due(frame, now):
-                self._publish(stream, frame, self._shown(stream.variant, frame))
+                self._publish(stream, frame, self._detections_for(stream.variant, frame))
 
-    def _shown(self, variant: Variant, frame: Frame) -> Detections:
+    def _detections_for(self, variant: Variant, frame: Frame) -> Detections:
         if self._analyst is None or variant.overlay == "none" or not variant.boxes:
             return Detections.none()  # carrying them costs as much as all else here
         return self._analyst.boxes_at(frame.captured_at)
@@ -327,49 +323,16 @@ class Pipeline:
 
     def _publish(self, stream: Stream, frame: Frame, detections: Detections) -> None:
         try:
-            jpeg, size_wh = self._render(stream.variant, frame, detections)
+            encoded = self._renderer.render(stream.variant, frame, detections, self._shown_of(frame))
         except (ImageError, EncodeError):
             self.counters.decode_errors += 1
-            return
-        stream.publish(self._encoded(jpeg, size_wh, frame.sequence, frame.captured_at))
+        else:
+            stream.publish(encoded)
 
-    def _render(
-        self, variant: Variant, frame: Frame, detections: Detections
-    ) -> tuple[bytes, tuple[int, int]]:
-        """Return the variant's JPEG of `frame` and its size."""
-        jpeg = frame.picture.jpeg
-        size_wh = scaled_wh(frame.size_wh, variant.width)
-        if jpeg is not None and not variant.is_drawn_on and not variant.quality and size_wh == frame.size_wh:
-            self.counters.passed_through += 1
-            return jpeg, size_wh
-        image = resize(self._image(frame), variant.width)
-        if variant.is_drawn_on:
-            image = self._annotate(variant, image, frame, detections)
-        return self._encode(image, variant), size_wh
-
-    def _image(self, frame: Frame) -> BGRImage:
-        """Return the frame's pixels; counts how long that takes where it has to be decoded first."""
-        if frame.picture.is_decoded:
-            return frame.image
-        with self._stopwatch.time("decode"):
-            return frame.image
-
-    def _annotate(self, variant: Variant, image: BGRImage, frame: Frame, detections: Detections) -> BGRImage:
-        self.counters.drawn += 1
-        shown = detections if variant.boxes else Detections.none()
-        scale = np.float32(image.shape[1] / frame.size_wh[0])
-        with self._stopwatch.time("draw"):
-            return annotate(
-                image,
-                replace(shown, boxes=shown.boxes * scale),
-                self.labels,
-                caption=self._caption(frame) if variant.caption else (),
-                style=Style(labels=variant.labels),
-            )
-
-    def _caption(self, frame: Frame) -> tuple[str, ...]:
+    def _shown_of(self, frame: Frame) -> Shown:
         taken_at = datetime.fromtimestamp(wall_clock(frame.captured_at))
-        return (f"{self.title}  {taken_at:%Y-%m-%d %H:%M:%S}  {self.camera.fps:.0f} fps",)
+        caption = f"{self.title}  {taken_at:%Y-%m-%d %H:%M:%S}  {self.camera.fps:.0f} fps"
+        return Shown(self.labels, (caption,), self.config.stream.quality)
 
     def _publish_message(self) -> None:
         """Show viewers of a lost camera why it is lost, once a second."""
@@ -378,34 +341,15 @@ class Pipeline:
         for stream in self.streams.watched:
             if is_due or stream.frames.item is None:
                 self._message_at = now
-                self._publish_reason(stream, now)
+                self._publish_reason(stream)
         if self.camera.state == "ended":
             self.streams.end()
 
-    def _publish_reason(self, stream: Stream, now: float) -> None:
-        known_wh = self.camera.size_wh if all(self.camera.size_wh) else DEFAULT_SIZE_WH
-        size_wh = scaled_wh(known_wh, stream.variant.width)
+    def _publish_reason(self, stream: Stream) -> None:
+        size_wh = self.camera.size_wh if all(self.camera.size_wh) else DEFAULT_SIZE_WH
         state = self.camera.state.replace("_", " ")
         reason = f"{state}: {self.camera.reason}" if self.camera.reason else state
-        image = message_picture(size_wh, self.title, reason, f"{datetime.now():%Y-%m-%d %H:%M:%S}")
-        jpeg = self._encode(image, stream.variant)
-        stream.publish(self._encoded(jpeg, size_wh, self._seen, now, is_message=True))
-
-    def _encode(self, image: BGRImage, variant: Variant) -> bytes:
-        self.counters.encoded += 1
-        quality = self.governor.quality(variant.quality or self.config.stream.quality)
-        with self._stopwatch.time("encode"):
-            return encode_jpeg(image, quality)
-
-    def _encoded(
-        self,
-        jpeg: bytes,
-        size_wh: tuple[int, int],
-        sequence: int,
-        captured_at: float,
-        is_message: bool = False,
-    ) -> EncodedFrame:
-        level = self.governor.level
-        part = CANONICAL.part(jpeg, wall_clock(captured_at), overload_note(level))
-        encoded_at = time.monotonic()
-        return EncodedFrame(jpeg, part, size_wh, sequence, captured_at, encoded_at, is_message, level)
+        quality = self.config.stream.quality
+        stream.publish(
+            self._renderer.message(stream.variant, size_wh, (self.title, reason), self._seen, quality)
+        )

@@ -276,7 +276,7 @@ def test_a_pipeline_that_cannot_keep_up_gives_less_and_says_so(monkeypatch: pyte
     with running(FloodingSource()) as pipeline, pipeline.streams.watch(finest, 100) as viewer:
         while (before := next_frame(viewer)).is_message or before.overload:
             pass
-        assert wait_until(lambda: pipeline.governor.level > 0)
+        assert wait_until(lambda: pipeline.overload.level > 0)
         while not (after := next_frame(viewer)).overload:
             pass
     assert b"X-Overload: " in after.part

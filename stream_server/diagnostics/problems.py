@@ -47,7 +47,7 @@ def camera_problems(pipeline: Pipeline) -> Iterator[Problem]:
         advice = advice_for(name, camera.config, camera.state, camera.reason)
         state = camera.state.replace("_", " ")
         yield Problem(level="error", camera=name, what=_with_reason(state, camera.reason), advice=advice)
-    if pipeline.governor.level:
+    if pipeline.overload.level:
         yield _overload(pipeline)
 
 
@@ -56,7 +56,7 @@ def _with_reason(state: str, reason: str) -> str:
 
 
 def _overload(pipeline: Pipeline) -> Problem:
-    level, variants = pipeline.governor.level, len(pipeline.streams.watched)
+    level, variants = pipeline.overload.level, len(pipeline.streams.watched)
     step, key = STEPS[level], f"cameras.{pipeline.name}.stream"
     fewer = (
         f"{variants} different sizes, qualities and overlays of it are made now: let viewers share fewer. "

@@ -57,7 +57,7 @@ class CameraStatus(CameraInfo):
     def of(cls, pipeline: Pipeline) -> CameraStatus:
         """Return how `pipeline` and its camera are doing now."""
         info = CameraInfo.of(pipeline)
-        return cls(**info.model_dump(), skipped=pipeline.counters.skipped, overload=pipeline.governor.level)
+        return cls(**info.model_dump(), skipped=pipeline.counters.skipped, overload=pipeline.overload.level)
 
 
 class StageStatus(BaseModel):

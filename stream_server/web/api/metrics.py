@@ -55,7 +55,7 @@ class _EngineCollector(Collector):
         for name, pipeline in self._engine.pipelines.items():
             online.add_metric((name,), pipeline.camera.is_online)
             fps.add_metric((name,), pipeline.camera.fps)
-            overload.add_metric((name,), pipeline.governor.level)
+            overload.add_metric((name,), pipeline.overload.level)
             frames.add_metric((name, "captured"), pipeline.camera.captured)
             counts = {**vars(pipeline.counters), "decode_errors": pipeline.decode_errors}
             for event, count in counts.items():

@@ -140,7 +140,7 @@ class _Stream(BaseModel):
             queued_fps=round(max(rates, default=0)),
             clients=len(viewers),
             clients_stat={f"{viewer.number:x}": _Client.of(viewer) for viewer in viewers},
-            overload=watched.governor.level,
+            overload=watched.overload.level,
         )
 
 
@@ -168,7 +168,7 @@ class State(BaseModel):
             desired_fps=round(config.fps or config.stream.fps),
             captured_fps=round(camera.fps),
         )
-        encoder = _Encoder(type="CPU", quality=watched.governor.quality(config.stream.quality))
+        encoder = _Encoder(type="CPU", quality=watched.overload.quality(config.stream.quality))
         return cls(result=_Result(encoder=encoder, source=source, stream=_Stream.of(watched)))
 
 

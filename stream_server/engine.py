@@ -11,27 +11,28 @@ from functools import partial
 from types import TracebackType
 
 from detector.errors import DetectorError, ModelError
-from detector.machine import gpus_for
 from detector.model_file import ModelFile
 from detector.pool import DetectorPool
 from detector.pool.messages import DetectOptions
-from detector.pool.tuning import planner_for
 from stream_server.accounts.accounts import Accounts
-from stream_server.accounts.grants import OPEN, Lease
+from stream_server.accounts.grants import Lease
 from stream_server.accounts.marker import Marker
 from stream_server.cameras import crashes
 from stream_server.config import CameraConfig, Config, SourceConfig
 from stream_server.detection.checks import check_classes, check_detector
-from stream_server.errors import ConfigError, LimitError, UnknownCamera
+from stream_server.detection.workers import make_pool
+from stream_server.errors import ConfigError, UnknownCamera
 from stream_server.images.admission import Admission
 from stream_server.images.service import ImageDetectionService
 from stream_server.jobs.jobs import Jobs
 from stream_server.pipeline import Pipeline
+from stream_server.services import Service
 from stream_server.sources import open_source
 from stream_server.sources.base import Source
 from stream_server.sources.push import Inbox, PushSource
 from stream_server.streaming.fanout import Fanout
-from stream_server.streaming.streams import Streams, Variant, Viewer
+from stream_server.streaming.streams import Variant, Viewer
+from stream_server.streaming.viewer_limits import ViewerLimits
 from stream_server.telemetry.stages import Telemetry
 
 log = logging.getLogger(__name__)
@@ -54,14 +55,13 @@ class Engine:
     ) -> None:
         """Prepare it all; `start` opens cameras and spawns detectors. marker: see `Accounts`."""
         self.config = config
-        self.max_viewers = config.server.max_viewers  # or fewer, where descriptors do not suffice
         self.started_at = time.monotonic()
         self.accounts = Accounts(config, marker)
         self.telemetry = Telemetry()
         self._models: tuple[ModelFile, ...] = ()
         self.pool: DetectorPool | None = None
         self.image_analyst: ImageDetectionService | None = None
-        self._make_pool(config)  # may fail: before anything is open
+        self._use_pool(config)  # may fail: before anything is open
         self.fanout = Fanout()
         self.image_requests = Admission(config.api.max_requests, config.api.max_requests_per_address)
         self._open_source = open_source
@@ -69,10 +69,13 @@ class Engine:
         self.inboxes = self._inboxes_for(cameras, {})
         self.pipelines = {name: self._make_pipeline(name, camera) for name, camera in cameras.items()}
         self.videos = Jobs(config, self._labels_of)
+        self._services: tuple[Service, ...] = (self.accounts, self.videos, self.fanout)
+        self.viewer_limits = ViewerLimits(
+            config.server, lambda: [pipeline.streams for pipeline in self.pipelines.values()]
+        )
         self.long_requests = threading.BoundedSemaphore(config.server.max_websockets)
         self._stop = threading.Event()
         self._changing = threading.Lock()  # one change of the cameras at a time, and none after the end
-        self._admission = threading.Lock()  # makes counting the viewers and adding one a single step
         self._closing = threading.Lock()  # the second close waits for the first
         self._watchdog = threading.Thread(target=self._watch_cameras, name="watchdog", daemon=True)
 
@@ -90,9 +93,8 @@ class Engine:
 
         Raises AccountsError or ConfigError, with no camera started, when accounts or videos cannot be read.
         """
-        self.accounts.start()
-        self.videos.start()
-        self.fanout.start()
+        for service in self._services:
+            service.start()
         if self.pool:
             self.pool.start()
         for pipeline in self.pipelines.values():
@@ -108,14 +110,13 @@ class Engine:
                 inbox.end()
             for pipeline in self.pipelines.values():
                 pipeline.stop()
-            self.fanout.close()
+            for service in reversed(self._services):
+                service.close()
             _join(self.pipelines.values())
             if self._watchdog.is_alive():
                 self._watchdog.join(CLOSE_TIMEOUT_S)
-            self.videos.close()
             if self.pool:
                 self.pool.close()
-            self.accounts.close()
 
     # Cameras that come, change and go.
 
@@ -151,7 +152,7 @@ class Engine:
                 return
             before, cameras = self.pipelines, config.enabled_cameras
             if self.pool is None:
-                self._make_pool(config)
+                self._use_pool(config)
                 if self.pool:
                     self.pool.start()
             old_inboxes, self.inboxes = self.inboxes, self._inboxes_for(cameras, self.inboxes)
@@ -218,7 +219,7 @@ class Engine:
     @property
     def viewers(self) -> int:
         """How many watch now, over all cameras."""
-        return sum(pipeline.streams.viewers for pipeline in self.pipelines.values())
+        return self.viewer_limits.viewers
 
     def watch(
         self, camera: str, variant: Variant, fps: float, address: str = "", lease: Lease | None = None
@@ -233,38 +234,14 @@ class Engine:
         pipeline = self.pipelines.get(camera)
         if pipeline is None:
             raise UnknownCamera(camera)
-        streams = pipeline.streams
-        with self._admission:
-            self._check_limits(streams, address, lease)
-            return streams.watch(variant, fps, address, lease)
-
-    def _check_limits(self, streams: Streams, address: str, lease: Lease | None) -> None:
-        server = self.config.server
-        limits: tuple[tuple[str, int | None, int], ...] = (
-            ("max_viewers", self.max_viewers, self.viewers),
-            ("max_viewers_per_camera", server.max_viewers_per_camera, streams.viewers),
-            ("max_viewers_per_address", server.max_viewers_per_address, self._viewers_from(address)),
-            ("max_viewers_per_token", server.max_viewers_per_token, self._viewers_by(lease)),
-        )
-        for key, most, now in limits:
-            if most is not None and now >= most:
-                raise LimitError(f"{most} viewers watch already, more are not allowed (server.{key})")
-
-    def _viewers_from(self, address: str) -> int:
-        return sum(pipeline.streams.viewers_from(address) for pipeline in self.pipelines.values())
-
-    def _viewers_by(self, lease: Lease | None) -> int:
-        if lease is None or lease.grant is OPEN:
-            return 0
-        return sum(pipeline.streams.viewers_by(lease.grant.key) for pipeline in self.pipelines.values())
+        return self.viewer_limits.watch(pipeline.streams, variant, fps, address, lease)
 
     @property
     def is_alive(self) -> bool:
         """Whether the threads that carry frames all run; a lost camera or detector does not count here."""
         return (
             self._watchdog.is_alive()
-            and self.accounts.is_alive
-            and self.fanout.is_alive
+            and all(service.is_alive for service in self._services)
             and all(p.is_alive for p in self.pipelines.values())
         )
 
@@ -280,24 +257,11 @@ class Engine:
         """Return what a model knows that is loaded; nothing of others."""
         return self.pool.labels_of(model) if self.pool else {}
 
-    def _make_pool(self, config: Config) -> None:
-        """Make the pool that the cameras and the API need; none where nobody detects."""
-        files = config.model_files()
-        if not files:
-            return
-        gpus, workers = gpus_for(files), config.detector.workers
-        if gpus and workers == "auto":
-            workers = len(gpus)
-        self.pool = DetectorPool(
-            files,
-            workers=planner_for(files[0], workers, config.detector.threads),
-            devices=gpus,
-            timeout_s=config.detector.timeout_s,
-            max_batch=config.detector.max_batch,
-            max_wait_s=config.detector.max_wait_ms / 1000,
-        )
-        self._models = tuple(files)
-        self.image_analyst = ImageDetectionService(self.pool, config)
+    def _use_pool(self, config: Config) -> None:
+        self.pool = make_pool(config)
+        if self.pool:
+            self._models = tuple(config.model_files())
+            self.image_analyst = ImageDetectionService(self.pool, config)
 
     def _model_name(self, camera: CameraConfig) -> str | None:
         is_needed = self.pool and camera.detect.enabled

@@ -183,7 +183,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self._crashes.begin()
         crashes.use(self._crashes)
         engine = Engine(self._config, marker=self._marker)
-        engine.max_viewers = self._share.viewers
+        engine.viewer_limits.max_viewers = self._share.viewers
         engine.start()
         settings = LiveSettings(engine, self._origin, self._reading)
         _Worker.engine, _Worker.watch = engine, ConfigWatcher(settings)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.paths import CHECKOUT
 
 FLOORS = (
-    ("stream_server.errors",),
+    ("stream_server.errors", "stream_server.services"),
     ("stream_server.base",),
     ("stream_server.config", "stream_server.media", "stream_server.telemetry", "stream_server.database"),
     ("stream_server.detection", "stream_server.drawing", "stream_server.accounts", "stream_server.net"),

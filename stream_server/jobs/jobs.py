@@ -53,6 +53,11 @@ class Jobs:
         self._crew.start()
         self._keeper.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether there are threads that work, and one that deletes what is old."""
+        return self._crew.is_alive and self._keeper.is_alive
+
     def close(self) -> None:
         """Stop working; what is not done goes on when a server starts again. May be called twice."""
         self._keeper.close()

@@ -34,6 +34,11 @@ class RetentionCleaner:
         """Look now, and from then on again and again."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether old videos are looked for."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Delete nothing any more; may be called twice."""
         self._stop.set()

@@ -69,6 +69,11 @@ class JobRunner:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether all threads that have videos worked on run."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def close(self) -> None:
         """Stop working; what is not done goes on when a server starts again. May be called twice."""
         with self._changed:

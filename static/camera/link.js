@@ -1,17 +1,22 @@
-// Makes a link to a camera that works for who has it, and copies it. The clipboard is there on https and on this
-// machine only; else it is selected.
-const form = document.getElementById("link");
-const state = document.getElementById("link-state");
-const line = form.querySelector("input");
-const { camera } = document.querySelector(".camera").dataset;
+// Makes a link to a camera that works for who has it, and copies it. The clipboard is there on https and on
+// this machine only; else it is selected.
+import { find, part } from "../shared/dom.js";
+
+/** @import { SignedLink } from "api" */
+
+const form = part("link", HTMLFormElement);
+const state = part("link-state");
+const line = find(form, "input", HTMLInputElement);
+const { camera } = find(document, ".camera").dataset;
 
 async function make() {
-  const asked = { camera, kind: form.elements.kind.value, expires_in_s: Number(form.elements.expires_in_s.value) };
+  const fields = new FormData(form);
+  const asked = { camera, kind: fields.get("kind"), expires_in_s: Number(fields.get("expires_in_s")) };
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch(form.action, { method: "POST", headers, body: JSON.stringify(asked) });
   const told = await answer.json();
   if (!answer.ok) throw new Error(told.detail);
-  return told;
+  return /** @type {SignedLink} */ (told);
 }
 
 form.addEventListener("submit", async (event) => {
@@ -19,7 +24,7 @@ form.addEventListener("submit", async (event) => {
   try {
     const { url, expires_at } = await make();
     line.value = url;
-    line.parentElement.hidden = false;
+    /** @type {HTMLElement} */ (line.parentElement).hidden = false;
     line.select();
     const until = `works until ${new Date(expires_at).toLocaleString()}`;
     const isCopied = await navigator.clipboard?.writeText(url).then(() => true, () => false);
@@ -28,4 +33,4 @@ form.addEventListener("submit", async (event) => {
     state.textContent = `There is no link: ${error.message}.`;
   }
 });
-form.querySelector("button").disabled = false;
+find(form, "button", HTMLButtonElement).disabled = false;

@@ -2,19 +2,31 @@
 
 export class Memory {
   #key;
+  /** @type {Record<string, any>} */
   #values;
 
+  /** @param {string} key */
   constructor(key) {
     this.#key = key;
     try {
-      this.#values = JSON.parse(localStorage.getItem(key)) ?? {};
+      this.#values = JSON.parse(localStorage.getItem(key) ?? "null") ?? {};
     } catch {
       this.#values = {}; // forbidden, or not ours
     }
   }
 
+  /**
+   * @template T
+   * @param {string} name
+   * @param {T} otherwise
+   * @returns {T}
+   */
   get(name, otherwise) { return this.#values[name] ?? otherwise; }
 
+  /**
+   * @param {string} name
+   * @param {unknown} value
+   */
   set(name, value) {
     this.#values[name] = value;
     try {

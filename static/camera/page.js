@@ -1,19 +1,25 @@
-// The page of one camera. The boxes are drawn here, over the picture, from what the server follows: so they can be
-// switched at once, and the stream itself needs nothing drawn into it.
+// The page of one camera. The boxes are drawn here, over the picture, from what the server follows: so they
+// can be switched at once, and the stream itself needs nothing drawn into it.
 
 import { drawBoxes } from "../shared/boxes.js";
 import { Charts } from "./charts.js";
-import { Filter, setText } from "./filter.js";
+import { Filter } from "./filter.js";
 import { follow } from "./live.js";
 import { Memory } from "./memory.js";
 import { Table } from "./table.js";
 import { Tracks } from "./tracks.js";
+import { find, part, pen, setText } from "../shared/dom.js";
 import { poll, showState } from "../shared/poll.js";
 
+/** @import { CameraInfo, DetectionList } from "api" */
+/** @import { Found } from "../shared/boxes.js" */
+
 const EMPTY_MS = 150; // for so long the last boxes stay where those of a picture are not known yet
+/** @type {Record<string, Record<string, string>>} */
 const WAYS = { // what is asked of the server for each kind of boxes; all are drawn here
   live: { overlay: "none" }, exact: { overlay: "exact" }, none: { overlay: "none" },
 };
+/** @type {Record<string, string>} */
 const TROUBLE = { // what a state means to who looks
   idle: "The camera rests until somebody watches.",
   connecting: "The server connects to the camera.",
@@ -24,95 +30,119 @@ const TROUBLE = { // what a state means to who looks
   ended: "There is nothing more to come.",
 };
 
-const page = document.querySelector(".camera");
-const part = (id) => document.getElementById(id);
-const player = page.querySelector("stream-camera");
+const page = find(document, ".camera");
+const { api = "", history = "", live = "", detections = "" } = page.dataset;
+const player = find(page, "stream-camera");
+const image = part("picture", HTMLImageElement);
+const stage = part("stage");
 const detects = page.dataset.detects === "true";
-const colours = page.dataset.colours.split(",");
-const memory = new Memory(`camera ${page.dataset.api}`);
+const colours = (page.dataset.colours ?? "").split(",");
+const memory = new Memory(`camera ${api}`);
 const tracks = new Tracks();
 const filter = detects ? new Filter(memory, colours, filterChanged) : null;
 const table = detects ? new Table(colours, choose) : null;
-const charts = new Charts(page.dataset.history, colours, filter);
+const charts = new Charts(history, colours, filter);
+/** @type {number | null} */
 let takenAt = null; // when the picture that is shown was taken
+/** @type {Found[]} */
 let drawn = []; // what was drawn last
+/** @type {number | null} */
 let chosen = null; // the track that is pointed out
 let isOnline = true;
 let emptyTimer = 0;
 
-const overlay = () => page.querySelector("input[name=overlay]:checked")?.value ?? "none";
+function overlay() {
+  const checked = page.querySelector("input[name=overlay]:checked");
+  return checked instanceof HTMLInputElement ? checked.value : "none";
+}
 
 // Boxes.
 
-// Returns what is to be drawn on the picture that is shown; null: not known yet.
+/**
+ * Returns what is to be drawn on the picture that is shown; null: not known yet.
+ * @returns {Found[] | null}
+ */
 function wanted() {
   if (!isOnline || overlay() === "none") return [];
   return overlay() === "exact" ? tracks.in(takenAt) : tracks.at(takenAt);
 }
 
 function draw() {
-  if (!detects) return;
+  if (!filter) return;
   clearTimeout(emptyTimer);
   const found = wanted();
   if (found === null) emptyTimer = setTimeout(() => paint([]), EMPTY_MS);
   else paint(filter.keep(found));
 }
 
+/** @param {Found[]} found */
 function paint(found) {
   drawn = found;
-  const canvas = part("boxes");
+  const canvas = part("boxes", HTMLCanvasElement);
   const ratio = devicePixelRatio;
   const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d");
+  const context = pen(canvas);
   context.clearRect(0, 0, width, height);
-  const place = placeOf(part("picture"), ratio);
+  const place = placeOf(ratio);
   context.save();
   context.translate(place.left, place.top);
   context.beginPath();
   context.rect(0, 0, place.width, place.height);
   context.clip();
-  drawBoxes(context, place.width, place.height, found, colours, { line: 2 * ratio, text: 13 * ratio, chosen });
+  const style = { line: 2 * ratio, text: 13 * ratio, chosen };
+  drawBoxes(context, place.width, place.height, found, colours, style);
   context.restore();
 }
 
 // Returns where the picture is inside its element: in the middle, as large as fits.
-function placeOf(image, ratio = 1) {
+function placeOf(ratio = 1) {
   const [width, height] = [image.clientWidth * ratio, image.clientHeight * ratio];
   const scale = Math.min(width / (image.naturalWidth || 1), height / (image.naturalHeight || 1));
   const size = { width: image.naturalWidth * scale, height: image.naturalHeight * scale };
   return { left: (width - size.width) / 2, top: (height - size.height) / 2, ...size };
 }
 
-// Returns the smallest box under the pointer, null where there is none.
+/**
+ * Returns the smallest box under the pointer, null where there is none.
+ * @param {MouseEvent} event
+ */
 function under(event) {
-  const place = placeOf(part("picture"));
-  const { left, top } = part("picture").getBoundingClientRect();
-  const [x, y] = [(event.clientX - left - place.left) / place.width, (event.clientY - top - place.top) / place.height];
+  const place = placeOf();
+  const { left, top } = image.getBoundingClientRect();
+  const x = (event.clientX - left - place.left) / place.width;
+  const y = (event.clientY - top - place.top) / place.height;
+  /** @param {Found} found */
   const area = ({ box_relative: box }) => (box.x_max - box.x_min) * (box.y_max - box.y_min);
-  const hit = drawn.filter(({ track_id, box_relative: box }) => track_id && x >= box.x_min && x <= box.x_max && y >= box.y_min && y <= box.y_max);
+  const hit = drawn.filter(({ track_id, box_relative: box }) => (
+    track_id && x >= box.x_min && x <= box.x_max && y >= box.y_min && y <= box.y_max
+  ));
   return hit.sort((a, b) => area(a) - area(b))[0] ?? null;
 }
 
+/** @param {number | null} trackId */
 function choose(trackId) {
   chosen = trackId === chosen ? null : trackId;
-  table.mark(chosen);
+  table?.mark(chosen);
   draw();
 }
 
 // What is heard, chosen and switched.
 
+/** @param {DetectionList} list */
 function hear(list) {
   tracks.hear(list);
-  filter.offer(Object.fromEntries((list.tracks ?? []).map(({ label, class_id }) => [label, class_id])));
+  filter?.offer(Object.fromEntries((list.tracks ?? []).map(({ label, class_id }) => [label, class_id])));
   draw();
   showNumbers();
 }
 
 function showNumbers() {
+  if (!filter || !table) return;
   const all = isOnline ? tracks.all() : [];
   const kept = filter.keep(all);
   table.show(kept, tracks.newestAt, all.length - kept.length);
+  /** @type {Record<string, number>} */
   const counts = {};
   for (const { label } of all) counts[label] = (counts[label] ?? 0) + 1;
   filter.count(counts);
@@ -133,9 +163,10 @@ function playOverlay() {
 
 // What is said of the camera.
 
+/** @param {CameraInfo} info */
 function showFacts(info) {
   showState(part("state"), info.state, info.reason);
-  setText(page.querySelector("h1"), info.title);
+  setText(find(page, "h1"), info.title);
   const facts = {
     description: info.description || "–",
     size: info.width ? `${info.width} × ${info.height}` : "–",
@@ -144,9 +175,10 @@ function showFacts(info) {
     latency: info.latency_ms === null ? "–" : `${Math.round(info.latency_ms)} ms`,
     viewers: String(info.viewers),
   };
-  for (const [name, text] of Object.entries(facts)) setText(page.querySelector(`[data-fact=${name}]`), text);
+  for (const [name, text] of Object.entries(facts)) setText(find(page, `[data-fact=${name}]`), text);
   setOnline(info.state === "online");
-  const newest = info.age_s === null ? "No picture yet." : `Newest picture ${clock(Date.now() - 1000 * info.age_s)}.`;
+  const { age_s: age } = info;
+  const newest = age === null ? "No picture yet." : `Newest picture ${clock(Date.now() - 1000 * age)}.`;
   setText(part("newest"), info.state === "online" ? newest : `${newest} ${TROUBLE[info.state]}`);
 }
 
@@ -156,6 +188,7 @@ function failed() {
   setOnline(false);
 }
 
+/** @param {boolean} value */
 function setOnline(value) {
   if (isOnline === value) return;
   isOnline = value;
@@ -165,35 +198,45 @@ function setOnline(value) {
   showNumbers();
 }
 
-const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+/** @param {number} ms */
+const clock = (ms) => new Date(ms).toLocaleTimeString([], {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+});
 
 // The whole screen.
 
 function switchFullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else part("stage").requestFullscreen();
+  else stage.requestFullscreen();
 }
 
 function rememberedOverlay() {
-  const input = page.querySelector(`input[name=overlay][value="${CSS.escape(memory.get("overlay", ""))}"]`);
-  if (input) input.checked = true;
+  const value = CSS.escape(memory.get("overlay", ""));
+  const input = page.querySelector(`input[name=overlay][value="${value}"]`);
+  if (input instanceof HTMLInputElement) input.checked = true;
 }
 
 page.addEventListener("change", ({ target }) => {
-  if (target.name !== "overlay") return;
+  if (!(target instanceof HTMLInputElement) || target.name !== "overlay") return;
   memory.set("overlay", target.value);
   playOverlay();
 });
-player.addEventListener("picture", ({ detail }) => { takenAt = detail.takenAt; draw(); });
+player.addEventListener("picture", (event) => {
+  ({ takenAt } = /** @type {CustomEvent<{takenAt: number | null}>} */ (event).detail);
+  draw();
+});
 part("full").hidden = !document.fullscreenEnabled;
 part("full").addEventListener("click", switchFullScreen);
-part("stage").addEventListener("dblclick", switchFullScreen);
+stage.addEventListener("dblclick", switchFullScreen);
 if (detects) {
-  part("stage").addEventListener("click", (event) => { const found = under(event); if (found || chosen) choose(found?.track_id ?? chosen); });
-  part("stage").addEventListener("pointermove", (event) => part("stage").toggleAttribute("data-over", Boolean(under(event))));
+  stage.addEventListener("click", (event) => {
+    const found = under(event);
+    if (found || chosen) choose(found?.track_id ?? chosen);
+  });
+  stage.addEventListener("pointermove", (event) => stage.toggleAttribute("data-over", Boolean(under(event))));
   new ResizeObserver(draw).observe(part("boxes"));
   rememberedOverlay();
-  follow(page.dataset, hear);
+  follow(live, detections, hear);
 }
 playOverlay();
-poll(page.dataset.api, 1000, showFacts, failed);
+poll(api, 1000, showFacts, failed);

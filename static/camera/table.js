@@ -1,56 +1,78 @@
 // What is in the picture, as a table: a row stays where it is for as long as its object is followed.
 
-import { setText, swatch } from "./filter.js";
+import { swatch } from "./filter.js";
+import { find, part, setText } from "../shared/dom.js";
 import { inWords } from "../shared/found.js";
+
+/** @import { Followed } from "./tracks.js" */
 
 const READABLE_MS = 400; // between two changes of the numbers
 
 export class Table {
-  #rows = document.getElementById("detections");
-  #counts = document.getElementById("counts");
-  #byTrack = new Map(); // by track id: its row
+  #rows = part("detections", HTMLTableSectionElement);
+  #counts = part("counts");
+  /** @type {Map<number, HTMLTableRowElement>} */
+  #byTrack = new Map();
   #colours;
   #choose;
+  /** @type {{tracks: Followed[], now: number, hidden: number} | null} */
   #next = null; // what is to be shown, and is not yet
   #timer = 0; // until when the numbers stay, to be read
+  /** @type {number | null} */
   #chosen = null;
 
-  // choose: called with the track id whose row somebody chose.
+  /**
+   * @param {string[]} colours by class id
+   * @param {(trackId: number) => void} choose called with the track whose row somebody chose
+   */
   constructor(colours, choose) {
     this.#colours = colours;
     this.#choose = choose;
   }
 
-  // Shows the tracks, the first seen first. now: in seconds since 1970. hidden: how many more there are.
+  /**
+   * Shows the tracks.
+   * @param {Followed[]} tracks the first seen first
+   * @param {number} now in seconds since 1970
+   * @param {number} hidden how many more there are
+   */
   show(tracks, now, hidden) {
     this.#next = { tracks, now, hidden };
-    if (!this.#timer) this.#fill();
+    if (!this.#timer) this.#fill(this.#next);
   }
 
-  // Marks the row of a track, null: none.
+  /**
+   * Marks the row of a track.
+   * @param {number | null} trackId null: none
+   */
   mark(trackId) {
     this.#chosen = trackId;
-    for (const [each, row] of this.#byTrack) row.querySelector("button").setAttribute("aria-pressed", String(each === trackId));
+    for (const [each, row] of this.#byTrack) {
+      find(row, "button").setAttribute("aria-pressed", String(each === trackId));
+    }
   }
 
-  #fill() {
-    const { tracks, now, hidden } = this.#next;
+  /** @param {{tracks: Followed[], now: number, hidden: number}} news */
+  #fill({ tracks, now, hidden }) {
     this.#next = null;
-    this.#timer = setTimeout(() => { this.#timer = 0; if (this.#next) this.#fill(); }, READABLE_MS);
+    this.#timer = setTimeout(() => { this.#timer = 0; if (this.#next) this.#fill(this.#next); }, READABLE_MS);
     const left = new Set(this.#byTrack.keys());
     for (const track of tracks) {
       left.delete(track.track_id);
       const row = this.#byTrack.get(track.track_id) ?? this.#add(track);
-      const texts = [`${Math.round(100 * track.score)} %`, `#${track.track_id}`, span(now - track.firstSeenAt)];
+      const seen = span(now - track.firstSeenAt);
+      const texts = [`${Math.round(100 * track.score)} %`, `#${track.track_id}`, seen];
       texts.forEach((text, index) => setText(row.cells[index + 1], text));
     }
     for (const trackId of left) {
-      this.#byTrack.get(trackId).remove();
+      this.#byTrack.get(trackId)?.remove();
       this.#byTrack.delete(trackId);
     }
-    setText(this.#counts, (tracks.length ? inWords(tracks) : "Nothing found right now.") + (hidden ? ` (${hidden} more not shown)` : ""));
+    const found = tracks.length ? inWords(tracks) : "Nothing found right now.";
+    setText(this.#counts, found + (hidden ? ` (${hidden} more not shown)` : ""));
   }
 
+  /** @param {Followed} track */
   #add(track) {
     const after = [...this.#byTrack.keys()].filter((each) => each < track.track_id).length;
     const row = this.#rows.insertRow(after);
@@ -65,6 +87,7 @@ export class Table {
   }
 }
 
+/** @param {number} seconds */
 function span(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   if (whole < 60) return `${whole} s`;

@@ -1,9 +1,14 @@
+import { findAll, part } from "../shared/dom.js";
 import { full, time } from "./format.js";
 
+/** @import { LogEntry } from "api" */
+
 const MOST = 200;
+/** @type {Record<string, number>} */
 const SEVERITY = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, CRITICAL: 50 };
 const NEAR_END_PX = 24;
 
+/** @param {LogEntry} entry */
 function line({ at, level, text }) {
   const item = document.createElement("li");
   item.dataset.level = level;
@@ -22,21 +27,23 @@ function line({ at, level, text }) {
 
 // The newest lines of the server's log; new ones come into view unless one has scrolled away from the end.
 export class Log {
-  #list = document.getElementById("log");
-  #level = document.getElementById("log-level");
-  #pause = document.getElementById("log-pause");
-  #said = document.getElementById("log-held");
+  #list = part("log");
+  #level = part("log-level", HTMLSelectElement);
+  #pause = part("log-pause");
+  #said = part("log-held");
+  /** @type {LogEntry[]} */
   #held = [];
   last = 0; // number of the newest line that came
 
   constructor() {
-    this.#level.addEventListener("change", () => this.#filter([...this.#list.children]));
+    this.#level.addEventListener("change", () => this.#filter(findAll(this.#list, "li")));
     this.#pause.addEventListener("click", () => this.#toggle());
   }
 
+  /** @param {LogEntry[]} lines */
   add(lines) {
+    this.last = lines.at(-1)?.number ?? this.last;
     if (!lines.length) return;
-    this.last = lines.at(-1).number;
     this.#held = [...this.#held, ...lines].slice(-MOST);
     this.#show();
   }
@@ -66,11 +73,13 @@ export class Log {
     this.#held = [];
     this.#filter(items);
     list.append(...items);
-    while (list.children.length > MOST) list.firstElementChild.remove();
+    while (list.children.length > MOST) list.children[0].remove();
     if (follows) list.scrollTop = list.scrollHeight;
   }
 
+  /** @param {HTMLElement[]} items */
   #filter(items) {
-    for (const item of items) item.hidden = (SEVERITY[item.dataset.level] ?? 0) < Number(this.#level.value);
+    const least = Number(this.#level.value);
+    for (const item of items) item.hidden = (SEVERITY[item.dataset.level ?? ""] ?? 0) < least;
   }
 }

@@ -1,5 +1,11 @@
-// Full screen for the wall and for one tile: by their buttons, or by F for the tile that has the focus, else the wall.
+// Full screen for the wall and for one tile: by their buttons, or by F for the tile that has the focus, else
+// the wall.
+import { around } from "../shared/dom.js";
 
+/**
+ * @param {HTMLElement} wall
+ * @param {HTMLElement} wallButton
+ */
 export function makeFullScreen(wall, wallButton) {
   if (!document.fullscreenEnabled) {
     document.documentElement.dataset.noFullScreen = "";
@@ -7,17 +13,19 @@ export function makeFullScreen(wall, wallButton) {
   }
   wallButton.hidden = false;
   wallButton.addEventListener("click", () => toggle(wall));
-  wall.addEventListener("click", ({ target }) => {
-    const button = target.closest(".enlarge");
-    if (button) toggle(button.closest(".tile"));
+  wall.addEventListener("click", (event) => {
+    const tile = around(event, ".enlarge") && around(event, ".tile");
+    if (tile) toggle(tile);
   });
   addEventListener("keydown", (event) => {
-    if (event.key.toLowerCase() !== "f" || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches("input, select, textarea")) return;
-    toggle(document.fullscreenElement ?? event.target.closest(".tile") ?? wall);
+    const isModified = event.ctrlKey || event.metaKey || event.altKey;
+    if (event.key.toLowerCase() !== "f" || event.repeat || isModified) return;
+    if (event.target instanceof Element && event.target.matches("input, select, textarea")) return;
+    toggle(document.fullscreenElement ?? around(event, ".tile") ?? wall);
   });
 }
 
+/** @param {Element} element */
 async function toggle(element) {
   try {
     if (document.fullscreenElement === element) await document.exitFullscreen();

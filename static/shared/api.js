@@ -2,7 +2,7 @@
 
 const ANSWERS_WITHIN_MS = 60000;
 
-/** @import { Problem } from "api" */
+/** @import { ProblemDetails } from "api" */
 
 /** @typedef {{key: string, text: string}} Line what is wrong with one setting, by its key as in the file */
 
@@ -46,7 +46,7 @@ const typeOf = (method) => (method === "PATCH" ? "application/merge-patch+json" 
 
 /** @param {Response} answer */
 async function refusal(answer) {
-  /** @type {Partial<Problem>} */
+  /** @type {Partial<ProblemDetails>} */
   const { title, detail = "" } = await answer.json().catch(() => ({})); // a proxy's own answer is no JSON
   if (answer.status === 401) return new Refusal("Your login has ended. Load the page again to log in.", 401);
   const text = detail || `The server answered “${title ?? (answer.statusText || answer.status)}”.`;

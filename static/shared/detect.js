@@ -1,6 +1,6 @@
 // Asks the server what is in a picture.
 
-/** @import { DetectAnswer, Problem as ApiProblem } from "api" */
+/** @import { DetectAnswer, ProblemDetails } from "api" */
 
 const ANSWERS_WITHIN_MS = 60000;
 
@@ -50,7 +50,7 @@ async function send(url, file) {
 
 /** @param {Response} answer */
 async function refusal(answer) {
-  /** @type {Partial<ApiProblem>} */
+  /** @type {Partial<ProblemDetails>} */
   const problem = await answer.json().catch(() => ({})); // a proxy's own answer is no JSON
   const why = problem.detail ? `: ${problem.detail}` : "";
   const ofFile = /^body: ((?:is|has|cannot) .*)$/s.exec(problem.detail ?? "");

@@ -6,7 +6,7 @@ import { stageRows } from "./stages.js";
 import { fill } from "./table.js";
 
 /** @import { CameraStatus, DetectorInfo, LatencyStatus, LogEntry, MachineInfo } from "api" */
-/** @import { ProcessInfo, ServerStatus, Trouble, ViewerInfo, WorkerInfo } from "api" */
+/** @import { ProcessInfo, ServerStatus, Problem, ViewerInfo, WorkerInfo } from "api" */
 /** @import { Row } from "./table.js" */
 
 const EVERY_MS = 1500;
@@ -52,7 +52,7 @@ function say(level, text) {
 
 /**
  * @param {string} now
- * @returns {Trouble[]} one or none
+ * @returns {Problem[]} one or none
  */
 function clockTrouble(now) {
   const apart = Date.parse(now) - Date.now();
@@ -76,7 +76,7 @@ function withCode(text) {
   });
 }
 
-/** @param {Trouble} trouble */
+/** @param {Problem} trouble */
 function troubleItem({ level, camera, what, advice }) {
   const item = document.createElement("li");
   item.dataset.level = level;
@@ -104,7 +104,7 @@ function troubleItem({ level, camera, what, advice }) {
 }
 
 let shownTroubles = "";
-/** @param {Trouble[]} troubles */
+/** @param {Problem[]} troubles */
 function showTroubles(troubles) {
   const news = JSON.stringify(troubles);
   if (news === shownTroubles) return;

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +14,16 @@ import pytest
 from tests.support.needs import need, need_foreign
 from tests.support.paths import CHECKOUT, DATA
 from tests.support.posts import base64_of
-from tests.support.server import SMALL_DEMO, Server
+from tests.support.server import ONE_WORKER, SMALL_DEMO, Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.server(*SMALL_DEMO, *ONE_WORKER, finds=True)
+
 EXAMPLES = CHECKOUT / "examples" / "api"
 PICTURE = DATA / "astronaut.jpg"
 COLLECTION: dict[str, Any] = json.loads((EXAMPLES / "postman_collection.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, "--set", "detector.workers=1") as server:
-        server.wait_for_camera(lambda info: bool(info["objects"]), 60)
-        yield server
 
 
 def run(server: Server, *command: str, cwd: Path) -> str:

@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -22,7 +21,7 @@ from tests.support.cameras.http import HTTPCamera
 from tests.support.fakes import ScriptedDetector, load_scripted
 from tests.support.leaks import wait_until
 from tests.support.patience import PATIENCE_S
-from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server, run_command
+from tests.support.server import NO_DETECTOR, ONE_WORKER, SMALL_DEMO, Server, run_command, settings
 from tests.support.sockets import held_connections, unsent_bytes
 from tests.support.viewers import Viewer, read_all
 
@@ -30,14 +29,7 @@ MAX_VIEWERS = 20
 FOREVER = 10**9
 DROP_TIMEOUT_S = 15.0
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """One server with a detector, for the tests that leave it running."""
-    with Server(
-        *SMALL_DEMO, "--set", "detector.workers=1", "--set", f"server.max_viewers={MAX_VIEWERS}"
-    ) as server:
-        yield server
+pytestmark = pytest.mark.server(*SMALL_DEMO, *ONE_WORKER, *settings(f"server.max_viewers={MAX_VIEWERS}"))
 
 
 # Start.

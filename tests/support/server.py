@@ -12,13 +12,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from tests.support.leaks import wait_until
 from tests.support.paths import CHECKOUT
@@ -30,29 +32,30 @@ END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else
 """Before a command: a server must not outlive the tests that somebody kills."""
 
 
+def settings(*assignments: str) -> tuple[str, ...]:
+    """Return the options that set each `key=value`."""
+    return tuple(part for assignment in assignments for part in ("--set", assignment))
+
+
 def no_accounts() -> tuple[str, ...]:
     """Return settings of a server without accounts and videos, in a folder of its own that is not there.
 
     Who tries the checkout out may have made users there, or have a server running.
     """
     folder = f"{tempfile.gettempdir()}/stream-server-test-{uuid4().hex}"
-    return "--set", f"auth.database=sqlite:///{folder}/accounts.db", "--set", f"videos.folder={folder}/videos"
+    return settings(f"auth.database=sqlite:///{folder}/accounts.db", f"videos.folder={folder}/videos")
 
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 
-SMALL_DEMO = (
-    "--set", "cameras.demo.source=demo:", "--set", "cameras.demo.width=320",
-    "--set", "cameras.demo.height=180", "--set", "cameras.demo.fps=10",
-)  # fmt: skip
+SMALL_DEMO = settings("cameras.demo={source: 'demo:', width: 320, height: 180, fps: 10}")
 """A camera that costs next to nothing."""
-NO_DETECTOR = ("--set", "detector.workers=0")
+NO_DETECTOR = settings("detector.workers=0")
+ONE_WORKER = settings("detector.workers=1")
 NINE = [f"cam{number}" for number in range(1, 10)]
-NINE_SMALL_DEMOS = tuple(
-    part
-    for name in NINE
-    for part in ("--set", f"cameras.{name}={{source: 'demo:', width: 320, height: 180, fps: 8}}")
+NINE_SMALL_DEMOS = settings(
+    *(f"cameras.{name}={{source: 'demo:', width: 320, height: 180, fps: 8}}" for name in NINE)
 )
 """Nine cameras that cost next to nothing, by the names in `NINE`."""
 
@@ -241,6 +244,20 @@ class Server:
 
         assert wait_until(is_so, timeout_s), info
         return info
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server for all tests of a module, which leave it as it was.
+
+    Its options are those in the module's `pytestmark = pytest.mark.server(*options)`; without, it is a small
+    demo that nobody analyses. With `finds=True` in the mark it has found something in the camera `demo`.
+    """
+    mark = request.node.get_closest_marker("server")
+    with Server(*(mark.args if mark else (*SMALL_DEMO, *NO_DETECTOR))) as server:
+        if mark and mark.kwargs.get("finds"):
+            server.wait_for_camera(lambda info: bool(info["objects"]), 60)
+        yield server
 
 
 def get(

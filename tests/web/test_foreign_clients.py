@@ -20,7 +20,7 @@ from tests.support.leaks import wait_until
 from tests.support.needs import need_foreign
 from tests.support.nginx import free_port
 from tests.support.paths import CHECKOUT, DATA
-from tests.support.server import END_WITH_US, Server, get
+from tests.support.server import END_WITH_US, Server, get, settings
 from tests.support.videos import write_scenes
 from tests.support.viewers import Viewer
 
@@ -47,13 +47,12 @@ def token(folder: Path) -> str:
 def server(folder: Path, token: str) -> Iterator[Server]:
     file = folder / "config.yaml"
     file.write_text(f"cameras: {{demo: {CAMERA}, phone: {PHONE}}}\n")
-    settings = (
+    options = settings(
         "detector.workers=1",
         "api.models=[centernet-mobilenetv3]",
         f"auth.database=sqlite:///{folder}/accounts.db",
         "videos.nice=0",
     )
-    options = [part for setting in settings for part in ("--set", setting)]
     with Server("--config", str(file), *options) as server:
         key = {"Authorization": f"Bearer {token}"}
         assert wait_until(lambda: server.get("/detectors", key).status == 200, 30)
@@ -193,9 +192,9 @@ def test_octoprint_takes_the_example_and_gets_a_snapshot(tmp_path: Path) -> None
             )
         try:
             assert wait_until(lambda: _settings(port) is not None or process.poll() is not None, 90)
-            settings = _settings(port)
-            assert settings, (tmp_path / "log").read_text()
-            (webcam,) = settings["webcam"]["webcams"]
+            found = _settings(port)
+            assert found, (tmp_path / "log").read_text()
+            (webcam,) = found["webcam"]["webcams"]
             assert webcam["compat"]["stream"] == ours["stream"]
             assert webcam["compat"]["snapshot"] == ours["snapshot"]
             assert webcam["extras"]["cacheBuster"] is True

@@ -22,7 +22,9 @@ from stream_server.errors import ImageTooLarge
 from stream_server.web.forms import MAX_FIELD_BYTES, READ_BYTES, read_parts
 from tests.support.paths import DATA
 from tests.support.posts import base64_of
-from tests.support.server import SMALL_DEMO, Server
+from tests.support.server import ONE_WORKER, SMALL_DEMO, Server
+
+pytestmark = pytest.mark.server(*SMALL_DEMO, *ONE_WORKER, finds=True)
 
 PHOTO = (DATA / "astronaut.jpg").read_bytes()
 DETECT = "/api/v1/detect"
@@ -159,13 +161,6 @@ def test_what_is_wrong_with_a_form_is_said(reader: str, body: bytes, boundary: s
 
 
 # The real server.
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, "--set", "detector.workers=1") as server:
-        server.wait_for_camera(lambda info: bool(info["objects"]), 60)
-        yield server
 
 
 def photo(size: int) -> bytes:

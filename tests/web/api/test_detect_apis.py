@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,20 +12,15 @@ from wsproto.events import BytesMessage, TextMessage
 
 from tests.support.paths import DATA
 from tests.support.posts import base64_of, post, post_form, post_json
-from tests.support.server import SMALL_DEMO, Server
+from tests.support.server import ONE_WORKER, SMALL_DEMO, Server, settings
 from tests.support.websockets import Client
+
+DOOR = settings("cameras.door={source: 'push:', detect: {enabled: false}}")
+pytestmark = pytest.mark.server(*SMALL_DEMO, *DOOR, *ONE_WORKER, finds=True)
 
 PERSON = (DATA / "astronaut.jpg").read_bytes()
 JSON = {"Content-Type": "application/json"}
 CAMERA = "/api/v1/cameras/demo"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    push = ("--set", "cameras.door={source: 'push:', detect: {enabled: false}}")
-    with Server(*SMALL_DEMO, *push, "--set", "detector.workers=1") as server:
-        server.wait_for_camera(lambda info: bool(info["objects"]), 60)
-        yield server
 
 
 def _said_over_websocket(server: Server, path: str, message: str | bytes) -> Any:

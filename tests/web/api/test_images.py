@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import cast
@@ -25,7 +24,7 @@ from stream_server.images.service import EncodedImage, ImageDetectionService
 from tests.support.leaks import wait_until
 from tests.support.paths import DATA
 from tests.support.posts import base64_of, post, post_form, post_json
-from tests.support.server import SMALL_DEMO, Answer, Server, run_command
+from tests.support.server import SMALL_DEMO, Answer, Server, run_command, settings
 
 PERSON = (DATA / "astronaut.jpg").read_bytes()
 CAT = (DATA / "chelsea.jpg").read_bytes()
@@ -33,16 +32,18 @@ DETECT = "/api/v1/detect"
 MAX_BYTES, MAX_PIXELS, MAX_REQUEST = 400_000, 2_000_000, 500_000
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    settings = (
-        "detector.workers=2", f"server.max_image_bytes={MAX_BYTES}", f"server.max_image_pixels={MAX_PIXELS}",
-        f"api.max_request_bytes={MAX_REQUEST}", "api.max_images=4", "api.max_requests=2",
-    )  # fmt: skip
-    options = [part for setting in settings for part in ("--set", setting)]
-    with Server(*SMALL_DEMO, *options) as server:
-        server.wait_for_camera(lambda info: bool(info["objects"]), 60)
-        yield server
+pytestmark = pytest.mark.server(
+    *SMALL_DEMO,
+    *settings(
+        "detector.workers=2",
+        f"server.max_image_bytes={MAX_BYTES}",
+        f"server.max_image_pixels={MAX_PIXELS}",
+        f"api.max_request_bytes={MAX_REQUEST}",
+        "api.max_images=4",
+        "api.max_requests=2",
+    ),
+    finds=True,
+)
 
 
 def labels(answer: Answer) -> list[list[str]]:

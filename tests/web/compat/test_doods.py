@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -15,18 +14,13 @@ from stream_server.web.compat.doods import DoodsRequest
 from stream_server.web.compat.google_vision import Feature
 from tests.support.paths import DATA
 from tests.support.posts import base64_of, post, post_json
-from tests.support.server import SMALL_DEMO, Server
+from tests.support.server import ONE_WORKER, SMALL_DEMO, Server
 from tests.support.viewers import Viewer
 from tests.support.websockets import Client
 
+pytestmark = pytest.mark.server(*SMALL_DEMO, *ONE_WORKER, finds=True)
+
 PERSON = base64_of((DATA / "astronaut.jpg").read_bytes())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, "--set", "detector.workers=1") as server:
-        server.wait_for_camera(lambda info: bool(info["objects"]), 60)
-        yield server
 
 
 def test_detectors_are_listed_as_home_assistant_reads_them(server: Server) -> None:

@@ -28,7 +28,7 @@ from stream_server.web.live.mjpeg import StreamQuery
 from tests.support.cameras.http import HTTPCamera
 from tests.support.leaks import wait_until
 from tests.support.needs import need
-from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server
+from tests.support.server import NO_DETECTOR, Server
 from tests.support.viewers import StrictParser, Viewer
 
 SIZE_HW = (180, 320)
@@ -53,12 +53,6 @@ STREAMS = [
 """One of each framing and of each route."""
 WITH_LENGTHS = [path for path in STREAMS if "advance" not in path]
 SNAPSHOTS = ["/?action=snapshot", "/snapshot", "/api/demo/latest.jpg", "/cameras/demo/snapshot.jpg"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from stream_server.media.jpeg import read_header
 from stream_server.web.live import detections
 from stream_server.web.transport.event_stream import EventStream
 from tests.support.leaks import wait_until
-from tests.support.server import Server
+from tests.support.server import ONE_WORKER, Server, settings
 from tests.support.websockets import Client
 
 if TYPE_CHECKING:
@@ -44,10 +44,8 @@ LISTEN = """
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A camera that is analysed, one that is not, and one that is if somebody wants it."""
-    with Server(
-        "--set", DEMO, "--set", BLIND, "--set", SLEEPY, "--set", "detector.workers=1", "--set",
-        f"server.max_websockets={MAX_WEBSOCKETS}", "--set", "server.threads=2",
-    ) as server:  # fmt: skip
+    limits = f"server.max_websockets={MAX_WEBSOCKETS}", "server.threads=2"
+    with Server(*settings(DEMO, BLIND, SLEEPY, *limits), *ONE_WORKER) as server:
         server.wait_for_camera(lambda info: "cat" in info["objects"], 30)
         yield server
 
@@ -209,7 +207,7 @@ def test_browser_hears_events(server: Server, page: Page) -> None:
 
 
 def test_end_of_the_server_ends_both() -> None:
-    with Server("--set", SLEEPY, "--set", "detector.workers=1") as server, ExitStack() as stack:
+    with Server(*settings(SLEEPY), *ONE_WORKER) as server, ExitStack() as stack:
         client, events = (
             stack.enter_context(ws(server, "sleepy")),
             stack.enter_context(Events(server.port, "sleepy")),

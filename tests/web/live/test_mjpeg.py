@@ -29,12 +29,6 @@ STREAM = "/cameras/demo/stream.mjpg"
 SIZE_HW = (180, 320)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
-        yield server
-
-
 # By the letter: WSGI servers differ, the bytes must not.
 
 

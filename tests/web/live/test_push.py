@@ -32,7 +32,7 @@ from stream_server.web.live.push import MAX_PICTURE_BYTES
 from tests.support.leaks import wait_until
 from tests.support.needs import need
 from tests.support.patience import PATIENCE_S, soon
-from tests.support.server import Answer, Server
+from tests.support.server import Answer, Server, settings
 from tests.support.websockets import Client
 
 if TYPE_CHECKING:
@@ -72,18 +72,17 @@ HUGE = RED.replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 65535, 65535),
 """Says that it has 65535 x 65535 pixels."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Cameras that wait for pictures, and one that has its own."""
-    pushed = f"{{source: 'push:', read_timeout_s: {READ_TIMEOUT_S}, detect: {{enabled: false}}}}"
-    cameras = [part for name in CAMERAS for part in ("--set", f"cameras.{name}={pushed}")]
-    demo = "cameras.demo={source: 'demo:', width: 320, height: 180, fps: 5, detect: {enabled: false}}"
-    with Server(
-        *cameras, "--set", demo, "--set", f"server.max_websockets={MAX_WEBSOCKETS}",
-        "--set", "server.embed_origins=['https://home.example']",
-    ) as server:  # fmt: skip
-        yield server
+PUSHED = f"{{source: 'push:', read_timeout_s: {READ_TIMEOUT_S}, detect: {{enabled: false}}}}"
+"""A camera that waits for pictures."""
 
+pytestmark = pytest.mark.server(
+    *settings(
+        *(f"cameras.{name}={PUSHED}" for name in CAMERAS),
+        "cameras.demo={source: 'demo:', width: 320, height: 180, fps: 5, detect: {enabled: false}}",
+        f"server.max_websockets={MAX_WEBSOCKETS}",
+        "server.embed_origins=['https://home.example']",
+    )
+)
 
 _unused = iter(CAMERAS)
 
@@ -369,7 +368,7 @@ def test_canvas_in_a_browser_is_a_camera(server: Server, camera: str, page: Page
 
 def test_end_of_the_server_ends_senders() -> None:
     phone = "cameras.phone1={source: 'push:', detect: {enabled: false}}"
-    with Server("--set", phone) as server, endless(server, "phone1") as sock:
+    with Server(*settings(phone)) as server, endless(server, "phone1") as sock:
         sock.sendall(chunk(RED))
         server.wait_for_camera(lambda info: info["state"] == "online", 30, "phone1")
         assert server.stop(signal.SIGTERM)[0] == 0

@@ -18,7 +18,7 @@ from tests.support.leaks import open_descriptors, resident_bytes, threads, wait_
 from tests.support.links import Cable
 from tests.support.needs import need
 from tests.support.patience import PATIENCE_S
-from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server
+from tests.support.server import NO_DETECTOR, Server
 from tests.support.sockets import CLOSE_WAIT, held_connections, sockets, unread_bytes
 from tests.support.viewers import BOUNDARY_LINE, Viewer, fewest_frames, read_all, read_for
 from tests.support.websockets import Client
@@ -185,12 +185,6 @@ def test_each_who_stops_is_told_of_in_one_line(aftermath: Aftermath) -> None:
 REQUEST = f"GET {STREAM} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
-        yield server
 
 
 @pytest.mark.parametrize(

@@ -26,23 +26,25 @@ from stream_server.web.transport import websocket as websocket_module
 from stream_server.web.transport.websocket import CloseWith, WebSocket, WebSocketClosed
 from tests.support.leaks import wait_until
 from tests.support.patience import PATIENCE_S, soon
-from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server
+from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server, settings
 from tests.support.viewers import Viewer
 from tests.support.websockets import Client
 
 MAX_WEBSOCKETS = 3
 ALLOWED = "https://home.example:8123"
-SECOND = ("--set", "cameras.second={source: 'demo:', width: 640, height: 360, fps: 10}")
+SECOND = settings("cameras.second={source: 'demo:', width: 640, height: 360, fps: 10}")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Two cameras, one thread for pages, three for WebSockets."""
-    with Server(
-        *SMALL_DEMO, *SECOND, *NO_DETECTOR, "--set", "server.threads=1",
-        "--set", f"server.max_websockets={MAX_WEBSOCKETS}", "--set", f"server.embed_origins=[{ALLOWED!r}]",
-    ) as server:  # fmt: skip
-        yield server
+pytestmark = pytest.mark.server(
+    *SMALL_DEMO,
+    *SECOND,
+    *NO_DETECTOR,
+    *settings(
+        "server.threads=1",
+        f"server.max_websockets={MAX_WEBSOCKETS}",
+        f"server.embed_origins=[{ALLOWED!r}]",
+    ),
+)
 
 
 def viewers(server: Server) -> list[int]:
@@ -267,7 +269,7 @@ def test_reason_reaches_a_client_that_goes_on_talking(server: Server) -> None:
 
 
 def test_viewers_beyond_the_limit_are_refused_with_the_reason() -> None:
-    with Server(*SMALL_DEMO, *NO_DETECTOR, "--set", "server.max_viewers=1") as server:
+    with Server(*SMALL_DEMO, *NO_DETECTOR, *settings("server.max_viewers=1")) as server:
         with Viewer(server.port) as viewer:
             viewer.read(1)
             # Not sooner: a client that waits here answers no ping, and is silent where the machine is slow.

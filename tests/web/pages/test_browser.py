@@ -13,7 +13,7 @@ import pytest
 from detector.detections import BGRImage
 from tests.support.browser import MOVES, box_sides
 from tests.support.cameras.http import HTTPCamera
-from tests.support.server import Server
+from tests.support.server import ONE_WORKER, Server, settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -42,11 +42,11 @@ def server() -> Iterator[Server]:
     """A demo that is analysed, and a camera that nobody can reach."""
     with HTTPCamera() as gone:
         lost = gone.url
-    with Server(
-        "--set", "cameras.demo={source: 'demo:', width: 1280, height: 720, fps: 8}",
-        "--set", f"cameras.lost={{source: '{lost}', detect: {{enabled: false}}}}",
-        "--set", "detector.workers=1",
-    ) as server:  # fmt: skip
+    cameras = settings(
+        "cameras.demo={source: 'demo:', width: 1280, height: 720, fps: 8}",
+        f"cameras.lost={{source: '{lost}', detect: {{enabled: false}}}}",
+    )
+    with Server(*cameras, *ONE_WORKER) as server:
         server.wait_for_camera(lambda info: "cat" in info["objects"], 30)
         yield server
 

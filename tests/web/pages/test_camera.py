@@ -17,7 +17,7 @@ from stream_server.drawing.colours import class_colour
 from tests.support.accessibility import violations
 from tests.support.browser import WITHIN_MS
 from tests.support.cameras.http import HTTPCamera
-from tests.support.server import Server
+from tests.support.server import ONE_WORKER, Server, settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, WebSocketRoute
@@ -51,12 +51,12 @@ def server() -> Iterator[Server]:
     """A demo that is analysed, one that is not, and a camera that nobody can reach."""
     with HTTPCamera() as gone:
         lost = gone.url
-    with Server(
-        "--set", "cameras.demo={source: 'demo:', width: 640, height: 360, fps: 8}",
-        "--set", "cameras.plain={source: 'demo:', width: 320, height: 180, fps: 4, detect: {enabled: false}}",
-        "--set", f"cameras.lost={{source: '{lost}'}}",
-        "--set", "detector.workers=1",
-    ) as server:  # fmt: skip
+    cameras = settings(
+        "cameras.demo={source: 'demo:', width: 640, height: 360, fps: 8}",
+        "cameras.plain={source: 'demo:', width: 320, height: 180, fps: 4, detect: {enabled: false}}",
+        f"cameras.lost={{source: '{lost}'}}",
+    )
+    with Server(*cameras, *ONE_WORKER) as server:
         server.wait_for_camera(lambda info: {"cat", "person"} <= set(info["objects"]), 30)
         yield server
 

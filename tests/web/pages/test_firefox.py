@@ -10,7 +10,7 @@ from tests.support.browser import MOVES
 from tests.support.firefox import Firefox, Tab
 from tests.support.server import NINE, NINE_SMALL_DEMOS, NO_DETECTOR, Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.server(*NINE_SMALL_DEMOS, *NO_DETECTOR)]
 
 PLAIN_IMAGE = """
 (address) => {
@@ -21,12 +21,6 @@ PLAIN_IMAGE = """
 """
 ASKED_FOR = "() => performance.getEntriesByType('resource').map(({name}) => name).join()"
 GONE_TIMEOUT_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*NINE_SMALL_DEMOS, *NO_DETECTOR) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from tests.support.accessibility import violations
 from tests.support.browser import WITHIN_MS
 from tests.support.nginx import Nginx
-from tests.support.server import SMALL_DEMO, Server
+from tests.support.server import ONE_WORKER, SMALL_DEMO, Server, settings
 from tests.support.viewers import Viewer
 
 if TYPE_CHECKING:
@@ -31,11 +31,8 @@ HIDE = """
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server(
-        *SMALL_DEMO,
-        "--set", "cameras.gate.source=rtsp://anna:Gartentor-99@127.0.0.1:9/live",
-        "--set", "detector.workers=1", "--set", "server.trusted_proxies=[127.0.0.1]",
-    ) as server:  # fmt: skip
+    gate = "cameras.gate.source=rtsp://anna:Gartentor-99@127.0.0.1:9/live"
+    with Server(*SMALL_DEMO, *ONE_WORKER, *settings(gate, "server.trusted_proxies=[127.0.0.1]")) as server:
         server.wait_for_camera(lambda info: info["state"] == "offline", 30, "gate")
         server.wait_for_camera(lambda info: bool(info["objects"]), 30)
         yield server

@@ -21,7 +21,7 @@ from tests.support.leaks import wait_until
 from tests.support.needs import need
 from tests.support.nginx import Nginx
 from tests.support.paths import DATA
-from tests.support.server import NO_DETECTOR, Server
+from tests.support.server import NO_DETECTOR, ONE_WORKER, Server, settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request, WebSocket, WebSocketRoute
@@ -58,12 +58,12 @@ async () => {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server(
-        "--set", "api.models=[centernet-mobilenetv3]",
-        "--set", "detector.workers=1",
-        "--set", f"server.max_image_bytes={MOST_BYTES}",
-        "--set", "server.trusted_proxies=[127.0.0.1]",
-    ) as server:  # fmt: skip
+    options = settings(
+        "api.models=[centernet-mobilenetv3]",
+        f"server.max_image_bytes={MOST_BYTES}",
+        "server.trusted_proxies=[127.0.0.1]",
+    )
+    with Server(*options, *ONE_WORKER) as server:
         assert wait_until(lambda: server.get("/readyz").status == 200, 30)
         yield server
 

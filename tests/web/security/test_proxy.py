@@ -25,7 +25,7 @@ from tests.support.nginx import Nginx, Running
 from tests.support.paths import DATA
 from tests.support.posts import post
 from tests.support.proxy_examples import Apache, Caddy, HAProxy
-from tests.support.server import NO_DETECTOR, Server, get
+from tests.support.server import NO_DETECTOR, ONE_WORKER, Server, get, settings
 from tests.support.viewers import Viewer, read_all
 from tests.support.websockets import Client
 
@@ -268,7 +268,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Five cameras and one that is pushed to; of 127.0.0.0/8 only 127.0.0.1 is a trusted proxy."""
     small = "width: 320, height: 180, fps: 10, detect: {enabled: false}"
     cameras = [f"cameras.{name}={{source: 'demo:', {small}}}" for name in CAMERAS]
-    settings = (
+    options = settings(
         *cameras,
         "server.trusted_proxies=[127.0.0.1]",
         "auth.open=true",  # or who claims to be a proxy gets nothing
@@ -277,8 +277,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         f"videos.folder={tmp_path_factory.mktemp('videos')}",
         f"auth.database=sqlite:///{tmp_path_factory.mktemp('accounts')}/accounts.db",
     )
-    options = [part for setting in settings for part in ("--set", setting)]
-    with Server(*options, "--set", "detector.workers=1") as server:  # or no video is taken
+    with Server(*options, *ONE_WORKER) as server:  # or no video is taken
         yield server
 
 

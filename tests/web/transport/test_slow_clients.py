@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ import pytest
 
 from stream_server.web.transport.arrival import body_bytes
 from tests.support.leaks import wait_until
-from tests.support.server import NO_DETECTOR, SMALL_DEMO, Server, get
+from tests.support.server import Server, get
 from tests.support.sockets import held_connections
 
 EACH, MANY = 60, 150
@@ -93,12 +93,6 @@ def _connect(port: int, first: bytes) -> socket.socket:
     sock.setblocking(False)
     sock.send(first)
     return sock
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(*SMALL_DEMO, *NO_DETECTOR) as server:
-        yield server
 
 
 def _p99_s(port: int, seconds: float) -> float:

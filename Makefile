@@ -1,5 +1,5 @@
-# What people type: make run (ARGS="--port 8090"), make test, make soak, make lint, make bench,
-# make screenshots.
+# What people type: make run (ARGS="--port 8090"), make test, make test-fast, make soak,
+# make lint, make bench, make screenshots.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,13 +11,19 @@ INSTALL := $(BIN)/pip install --disable-pip-version-check --editable
 # Programs of others that the tests run against ours, each in an environment of its own.
 FOREIGN := .cache/foreign
 
-.PHONY: run test soak lint bench screenshots clean test-system test-foreign
+.PHONY: run test test-fast soak lint bench screenshots clean test-system test-foreign
 
 run: $(VENV)/.run | $(CONFIG)
 	@exec $(BIN)/stream-server run --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.test test-system test-foreign
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --durations=15
+
+# What starts no server, browser, TensorFlow or other program; the others skip (tests/support/fast.py).
+FAST := FAST=true $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile -rfE -m "not soak and not slow"
+
+test-fast: $(VENV)/.test
+	$(FAST)
 
 # All that is marked so: the counts that are too many for every run, and an hour of changes; SOAK_MINUTES=10 for
 # less, SOAK_LOG=file for what is held every five seconds.

@@ -14,6 +14,7 @@ import pytest
 from detector.machine import usable_cores
 from stream_server.base import redaction
 from tests.support.browser import browser, page
+from tests.support.fast import watch_what_is_started
 from tests.support.leaks import children
 from tests.support.server import server
 
@@ -21,6 +22,7 @@ __all__ = ["browser", "page", "server"]
 
 SETTLE_TIMEOUT_S = 20.0
 
+watch_what_is_started()
 
 # No server that a test starts is to measure for seconds how many workers are best.
 os.environ.setdefault("STREAM_SERVER_LAYOUT", f"{usable_cores()}x1")

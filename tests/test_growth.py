@@ -136,6 +136,7 @@ def _cpu_s(take: Callable[[str], object], text: str, times: int) -> float:
     return best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAKERS)
 def test_time_grows_no_faster_than_the_text(name: str) -> None:
     take, most = TAKERS[name]

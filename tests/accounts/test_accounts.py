@@ -161,6 +161,7 @@ def test_password_is_compared(password: str, kept: str | None, is_right: bool) -
     assert passwords.is_password(password, kept) is is_right
 
 
+@pytest.mark.slow
 def test_unknown_user_takes_as_long_as_a_wrong_password() -> None:
     kept = passwords.hash_password(PASSWORD)
     spent: dict[str | None, list[float]] = {kept: [], None: []}
@@ -669,6 +670,7 @@ def test_password_of_the_database_is_shown_nowhere(tmp_path: Path) -> None:
     assert "C0-secret" not in result.output
 
 
+@pytest.mark.slow
 def test_database_is_made_once_whoever_is_first(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/accounts.db"
     make = (

@@ -160,6 +160,7 @@ def test_lengths_that_turn_wrong_are_no_longer_believed() -> None:
     assert found == [JPEGS[2], *JPEGS[3:4] * 100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length_error", [0, None])
 def test_a_part_of_50_mib_is_rejected_and_the_memory_stays_bounded(length_error: int | None) -> None:
     huge = JPEGS[0][:-2] + b"\0" * (50 << 20) + b"\xff\xd9"

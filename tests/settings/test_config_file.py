@@ -40,6 +40,7 @@ def test_mode_and_owner_stay_and_nothing_is_left_beside(path: Path) -> None:
     assert os.listdir(path.parent) == ["config.yaml"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_place", [False, True])
 def test_processes_that_write_at_once_lose_no_change(path: Path, in_place: bool) -> None:
     """Each adds its lines; who is told that the file was changed meanwhile reads it and tries again."""

@@ -168,6 +168,7 @@ values = st.one_of(
 sections = st.dictionaries(words, st.one_of(values, st.dictionaries(words, values, max_size=3)), max_size=5)
 
 
+@pytest.mark.slow
 @given(sections, sections)
 @settings(max_examples=150, deadline=None, database=None)
 def test_any_section_can_be_written(first: dict[str, Any], second: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support.fast import leave_out_of_fast_runs
 from tests.support.paths import CHECKOUT
 
 FOREIGN = CHECKOUT / ".cache" / "foreign"
@@ -18,6 +19,7 @@ FOREIGN = CHECKOUT / ".cache" / "foreign"
 
 def need(program: str) -> str:
     """Return the path of `program`; without it skip the test, or fail it where CI=true."""
+    leave_out_of_fast_runs("a program")
     path = shutil.which(program) or shutil.which(program, path="/usr/sbin")  # where Debian has servers
     if path is None:
         _lacking(f"the program {program}; `make test` as root installs it")
@@ -26,6 +28,7 @@ def need(program: str) -> str:
 
 def need_foreign(path: str) -> Path:
     """Return what `make test` has installed at `path` in .cache/foreign, or skip or fail as `need` does."""
+    leave_out_of_fast_runs("a program")
     found = FOREIGN / path
     if not found.exists():
         _lacking(f"{found.relative_to(CHECKOUT)}; `make test` installs it")

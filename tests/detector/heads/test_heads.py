@@ -311,6 +311,7 @@ def test_no_value_breaks_a_head(
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from([case for case in FITTING if case[1] != (1280, 1280)]), st.integers(0, 2**32 - 1))
 def test_no_mixture_of_values_breaks_a_head(case: tuple[HeadName, SizeWH | None, Shapes], seed: int) -> None:

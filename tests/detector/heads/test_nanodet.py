@@ -325,6 +325,7 @@ def nanodet_plus(size: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "average_precision"), [("416x416", 0.397), ("416x256", 0.354)])
 def test_published_weights_find_what_they_should(size: str, average_precision: float) -> None:
     # The figures are of another decoder, with the best class of each cell.

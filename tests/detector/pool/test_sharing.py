@@ -191,6 +191,7 @@ class PacedSource(ScriptedSource):
         return picture_of(self.jpeg)
 
 
+@pytest.mark.slow
 def test_a_servers_cameras_share_the_real_model_alike() -> None:
     config = Config.parse(
         {

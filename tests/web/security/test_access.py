@@ -301,6 +301,7 @@ def test_users_use_basic(client: FlaskClient, name: str, password: str, statuses
     assert tuple(found) == statuses
 
 
+@pytest.mark.slow
 def test_wrong_passwords_are_few(client: FlaskClient) -> None:
     statuses = []
     for number in range(100):

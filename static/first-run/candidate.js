@@ -1,6 +1,10 @@
 // A camera that may be added: what is known of it, and the fields for what is not.
 import { ask } from "../shared/api.js";
+import { find, findAll } from "../shared/dom.js";
 import { withoutCredentials } from "../settings/section.js";
+
+/** @import { Discovered, FoundOnvif } from "api" */
+/** @import { Adding, Section } from "./adding.js" */
 
 const WANTS_LOGIN = /user name|password|forbids this user/; // what cameras that refuse are said to do
 
@@ -10,13 +14,19 @@ export class Candidate {
   #camera;
   #discovery;
 
-  // camera: as the search has it, with the address that asks it again; else the form says where it is.
+  /**
+   * @param {HTMLFormElement} form
+   * @param {Adding} adding
+   * @param {object} [found] without it, the form says where the camera is
+   * @param {FoundOnvif | null} [found.camera] as the search has it
+   * @param {string} [found.discovery] the address that asks it again
+   */
   constructor(form, adding, { camera = null, discovery = "" } = {}) {
     this.#form = form;
     this.#adding = adding;
     this.#camera = camera;
     this.#discovery = discovery;
-    if (camera) this.#showStreams();
+    if (camera) this.#showStreams(camera);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -24,13 +34,19 @@ export class Candidate {
     this.#field("source")?.addEventListener("change", () => this.#moveCredentials());
   }
 
-  #field(name) { return this.#form.elements.namedItem(name); }
+  /**
+   * Returns a field of the form, null where it has none; what it is here holds for a select as well.
+   * @param {string} name
+   */
+  #field(name) { return /** @type {HTMLInputElement | null} */ (this.#form.elements.namedItem(name)); }
+  /** @param {string} name */
   #valueOf(name) { return this.#field(name)?.value.trim() ?? ""; }
   get #source() { return this.#form.dataset.source ?? this.#valueOf("source"); }
   get #hasLogin() { return Boolean(this.#valueOf("username") || this.#field("password")?.value); }
 
+  /** @param {string} text */
   #say(text, isBad = false) {
-    const outcome = this.#form.querySelector(".outcome");
+    const outcome = find(this.#form, ".outcome");
     outcome.textContent = text;
     outcome.classList.toggle("wrong", isBad);
   }
@@ -41,9 +57,10 @@ export class Candidate {
     this.#setBusy(true);
     try {
       await this.#askCamera();
-      if (!this.#source) throw new Error(this.#camera ? "The camera tells no stream. Look for its address below." : "Write the camera's address.");
+      if (!this.#source) throw new Error(this.#lacksAddress());
       this.#say("Testing …");
-      this.#say(await this.#adding.add(this.#valueOf("name") || this.#form.dataset.name, this.#section(), (text) => this.#say(text)));
+      const title = this.#valueOf("name") || (this.#form.dataset.name ?? "");
+      this.#say(await this.#adding.add(title, this.#section(), (text) => this.#say(text)));
     } catch (refusal) {
       this.#say(refusal.message, true);
       if (WANTS_LOGIN.test(refusal.message)) this.#openLogin();
@@ -53,19 +70,28 @@ export class Candidate {
     }
   }
 
+  #lacksAddress() {
+    if (this.#camera) return "The camera tells no stream. Look for its address below.";
+    return "Write the camera's address.";
+  }
+
+  /** @param {boolean} isBusy */
   #setBusy(isBusy) {
     this.#form.ariaBusy = String(isBusy);
-    this.#form.querySelector("button:not([type])").disabled = isBusy;
+    find(this.#form, "button:not([type])", HTMLButtonElement).disabled = isBusy;
   }
 
   #section() {
+    /** @type {Section} */
     const section = { source: this.#source };
-    if (this.#valueOf("username")) section.username = this.#valueOf("username");
-    if (this.#field("password")?.value) section.password = this.#field("password").value;
+    const [username, password] = [this.#valueOf("username"), this.#field("password")?.value];
+    if (username) section.username = username;
+    if (password) section.password = password;
     return section;
   }
 
-  // A camera that tells its streams only to who logs in is not tried without: it would count as a wrong login.
+  // A camera that tells its streams only to who logs in is not tried without: it would count as a wrong
+  // login.
   #lacksLogin() {
     if (!this.#camera?.needs_password || this.#hasLogin) return false;
     this.#say("The camera asks for a user name and password.");
@@ -74,8 +100,7 @@ export class Candidate {
   }
 
   #openLogin() {
-    const fields = this.#form.querySelector(".login-fields");
-    if (fields) fields.hidden = false;
+    for (const fields of findAll(this.#form, ".login-fields")) fields.hidden = false;
     this.#field(this.#valueOf("username") ? "password" : "username")?.focus();
   }
 
@@ -83,27 +108,34 @@ export class Candidate {
   async #askCamera() {
     if (!this.#camera || this.#camera.are_told || !this.#hasLogin) return;
     this.#say("Asking the camera for its streams …");
-    const login = { address: this.#camera.address, username: this.#valueOf("username"), password: this.#field("password").value };
+    const { address } = this.#camera;
+    const login = {
+      address, username: this.#valueOf("username"), password: this.#field("password")?.value ?? "",
+    };
     try {
-      [this.#camera] = (await ask(this.#discovery, "POST", login)).onvif;
-      this.#showStreams();
+      /** @type {Discovered} */
+      const { onvif: [camera] } = await ask(this.#discovery, "POST", login);
+      this.#camera = camera;
+      this.#showStreams(camera);
     } catch (refusal) {
       if (WANTS_LOGIN.test(refusal.message) || !this.#source) throw refusal;
     }
   }
 
-  #showStreams() {
-    const { source_hints: hints, are_told: areTold } = this.#camera;
-    this.#field("source").replaceChildren(...hints.map((hint) => new Option(hint, hint)));
-    this.#form.querySelector(".streams").hidden = hints.length < 2;
-    this.#form.querySelector(".streams span").textContent = areTold ? "Stream" : "Stream, where its maker's cameras use to have it";
+  /** @param {FoundOnvif} camera */
+  #showStreams({ source_hints: hints, are_told: areTold }) {
+    this.#field("source")?.replaceChildren(...hints.map((hint) => new Option(hint, hint)));
+    const usual = "Stream, where its maker's cameras use to have it";
+    find(this.#form, ".streams").hidden = hints.length < 2;
+    find(this.#form, ".streams span").textContent = areTold ? "Stream" : usual;
   }
 
   #moveCredentials() {
-    const apart = this.#field("source").tagName === "INPUT" && withoutCredentials(this.#valueOf("source"));
-    if (!apart) return;
-    this.#field("source").value = apart.address;
-    this.#field("username").value = apart.username;
-    if (apart.password !== null) this.#field("password").value = apart.password;
+    const [source, username, password] = ["source", "username", "password"].map((name) => this.#field(name));
+    const apart = source?.tagName === "INPUT" && withoutCredentials(source.value.trim());
+    if (!apart || !username || !password) return;
+    source.value = apart.address;
+    username.value = apart.username;
+    if (apart.password !== null) password.value = apart.password;
   }
 }

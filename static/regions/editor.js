@@ -1,30 +1,45 @@
-// What is drawn on a picture, and all that can be done to it. Its event "change" comes after each step, with `said` and
-// `complaint` for people and `focus`: the key of what is to have the focus then, null to leave it where it is.
+// What is drawn on a picture, and all that can be done to it. Its event "change" comes after each step, with
+// `said` and `complaint` for people and `focus`: the key of what is to have the focus then, null to leave it
+// where it is.
 import * as geometry from "./geometry.js";
 import { History } from "./undo-history.js";
 import { inWords, nameOf } from "./view.js";
+
+/** @import { Kind, Point, Region, Size } from "./geometry.js" */
+/** @typedef {Record<Kind, Point[][]>} Polygons as the configuration has them */
 
 const CLOSING_PX = 12; // so near the first point a next one closes the shape
 
 let ids = 0;
 
-// Returns the regions, [{id, kind, points}], of the configuration's lists of polygons by kind.
+/**
+ * @param {Polygons} stored
+ * @returns {Region[]}
+ */
 function read({ inside, ignore }) {
-  const ofKind = (kind) => (points) => ({ id: ++ids, kind, points });
-  return [...inside.map(ofKind("inside")), ...ignore.map(ofKind("ignore"))];
+  /** @type {(kind: Kind, shapes: Point[][]) => Region[]} */
+  const ofKind = (kind, shapes) => shapes.map((points) => ({ id: ++ids, kind, points }));
+  return [...ofKind("inside", inside), ...ofKind("ignore", ignore)];
 }
 
 export class Editor extends EventTarget {
   #history;
   #size;
+  /** @type {{id: number | null, index: number | null}} */
   active = { id: null, index: null }; // the region that is chosen, and which of its points
-  draft = null; // {kind, points} of the shape that is being drawn
+  /** @type {{kind: Kind, points: Point[]} | null} */
+  draft = null; // the shape that is being drawn
+  /** @type {Point} */
   cursor = [0.5, 0.5]; // where its next point would be
   said = "";
   complaint = "";
+  /** @type {string | null} */
   focus = null;
 
-  // stored: polygons by kind, as the server has them. size: returns [width, height] of the picture as it is seen.
+  /**
+   * @param {Polygons} stored
+   * @param {() => Size} size
+   */
   constructor(stored, size) {
     super();
     this.#history = new History(read(stored));
@@ -36,13 +51,22 @@ export class Editor extends EventTarget {
   get canUndo() { return this.#history.canUndo; }
   get canRedo() { return this.#history.canRedo; }
   get isSaved() { return this.#history.isSaved; }
-  get canRemove() { return Boolean(this.chosen) && (this.active.index === null || this.chosen.points.length > 3); }
+  get canRemove() {
+    return Boolean(this.chosen && (this.active.index === null || this.chosen.points.length > 3));
+  }
 
-  // Returns the polygons of a kind, as the configuration has them.
+  /**
+   * Returns the polygons of a kind, as the configuration has them.
+   * @param {Kind} kind
+   */
   written(kind) {
     return this.regions.filter((region) => region.kind === kind).map(({ points }) => points);
   }
 
+  /**
+   * @param {string} said
+   * @param {{complaint?: string, focus?: string | null}} more
+   */
   #tell(said, { complaint = "", focus = null } = {}) {
     Object.assign(this, { said, complaint, focus });
     if (this.active.id !== null && !this.chosen) this.active = { id: null, index: null };
@@ -52,12 +76,19 @@ export class Editor extends EventTarget {
 
   // The whole.
 
+  /**
+   * @param {Polygons} stored
+   * @param {string} said
+   */
   load(stored, said) {
     this.#history = new History(read(stored));
     this.#tell(said);
   }
 
-  // Takes what was drawn at a time, `regions`, for what the server has.
+  /**
+   * Takes what was drawn at a time for what the server has.
+   * @param {Region[]} regions
+   */
   saved(regions) {
     this.#history.save(regions);
     this.#tell("Saved. It is in effect.");
@@ -66,6 +97,10 @@ export class Editor extends EventTarget {
   undo() { this.#turn("undo", "Undone."); }
   redo() { this.#turn("redo", "Done again."); }
 
+  /**
+   * @param {"undo" | "redo"} direction
+   * @param {string} said
+   */
   #turn(direction, said) {
     this.#history[direction]();
     this.#tell(said);
@@ -73,7 +108,12 @@ export class Editor extends EventTarget {
 
   // Regions and their points.
 
-  // Chooses a region, or a point of it. hasFocus: it has the focus already, or is not to have it.
+  /**
+   * Chooses a region, or a point of it.
+   * @param {number | null} id null: none
+   * @param {number | null} index
+   * @param {boolean} hasFocus it has the focus already, or is not to have it
+   */
   choose(id, index = null, hasFocus = false) {
     if (this.active.id !== id || this.active.index !== index) this.#history.endStep();
     this.active = { id, index };
@@ -81,13 +121,25 @@ export class Editor extends EventTarget {
     this.#tell("", { focus: key });
   }
 
+  /**
+   * @param {Region} region
+   * @param {Point[]} points
+   * @param {unknown} step
+   */
   #change(region, points, step = null) {
     this.#history.go(this.regions.map((other) => (other === region ? { ...region, points } : other)), step);
   }
 
-  // Puts a point on the edge that begins at the point `index`; by default where the edge of the chosen point has its middle.
-  insert(index = this.active.index ?? geometry.longestEdge(this.chosen.points, this.#size()), point = null) {
+  /**
+   * Puts a point on an edge of the chosen region.
+   * @param {number | null} edge the index of the point it begins at; null: at the chosen point, else the
+   *   longest
+   * @param {Point | null} point null: the middle of the edge
+   */
+  insert(edge = null, point = null) {
     const region = this.chosen;
+    if (!region) return;
+    const index = edge ?? this.active.index ?? geometry.longestEdge(region.points, this.#size());
     const at = point ?? geometry.middle(region.points, index);
     this.#change(region, geometry.withPoint(region.points, index + 1, at));
     this.active = { id: region.id, index: index + 1 };
@@ -97,14 +149,19 @@ export class Editor extends EventTarget {
   removeActive() {
     const region = this.chosen;
     const { index } = this.active;
+    if (!region) return;
     if (index === null) return this.remove(region);
-    if (!this.canRemove) return this.#tell("", { complaint: "A shape has three points at least. Delete the whole shape instead." });
+    if (!this.canRemove) {
+      const complaint = "A shape has three points at least. Delete the whole shape instead.";
+      return this.#tell("", { complaint });
+    }
     const points = geometry.withoutPoint(region.points, index);
     this.#change(region, points);
     this.active = { id: region.id, index: Math.min(index, points.length - 1) };
     this.#tell("The point is gone.", { focus: `${region.id}:${this.active.index}` });
   }
 
+  /** @param {Region} region */
   remove(region) {
     const name = nameOf(region, this.regions);
     this.#history.go(this.regions.filter((other) => other !== region));
@@ -112,18 +169,36 @@ export class Editor extends EventTarget {
     this.#tell(`${name} is deleted. Undo brings it back.`, { focus: "draw-inside" });
   }
 
+  /**
+   * @param {Region} region
+   * @param {Kind} kind
+   */
   setKind(region, kind) {
     this.#history.go(this.regions.map((other) => (other === region ? { ...region, kind } : other)));
     this.#tell("");
   }
 
-  // Moves what is chosen, from where `points` had it; moves of one `step` are undone at once.
+  /**
+   * Moves what is chosen.
+   * @param {Point} delta
+   * @param {Point[]} points from where these had it
+   * @param {unknown} step moves of one are undone at once
+   */
   moveBy([deltaX, deltaY], points, step) {
-    const { index } = this.active;
-    const [x, y] = points[index] ?? [];
-    const moved = index === null ? geometry.moved(points, deltaX, deltaY) : geometry.withPointMoved(points, index, [x + deltaX, y + deltaY]);
-    this.#change(this.chosen, moved, step);
+    if (this.chosen) this.#change(this.chosen, this.#moved(points, deltaX, deltaY), step);
     this.#tell("");
+  }
+
+  /**
+   * @param {Point[]} points
+   * @param {number} deltaX
+   * @param {number} deltaY
+   */
+  #moved(points, deltaX, deltaY) {
+    const { index } = this.active;
+    if (index === null) return geometry.moved(points, deltaX, deltaY);
+    const [x, y] = points[index];
+    return geometry.withPointMoved(points, index, [x + deltaX, y + deltaY]);
   }
 
   endStep() { this.#history.endStep(); }
@@ -138,6 +213,7 @@ export class Editor extends EventTarget {
 
   // The shape that is being drawn.
 
+  /** @param {Kind} kind */
   start(kind) {
     this.draft = { kind, points: [] };
     this.cursor = [0.5, 0.5];
@@ -145,36 +221,43 @@ export class Editor extends EventTarget {
     this.#tell("", { focus: "drawing" });
   }
 
+  /** @param {Point} point */
   moveCursor([x, y], isTold = false) {
     this.cursor = geometry.pointAt(x, y);
     this.#tell(isTold ? inWords(this.cursor) : this.said, { complaint: this.complaint });
   }
 
   setPoint(point = this.cursor) {
-    const { points } = this.draft;
-    if (points.length > 2 && geometry.pointNear(points.slice(0, 1), point, this.#size(), CLOSING_PX) === 0) return this.close();
-    this.draft = { ...this.draft, points: [...points, geometry.pointAt(...point)] };
-    this.cursor = this.draft.points.at(-1);
+    if (!this.draft) return;
+    const { kind, points } = this.draft;
+    const isAtFirst = geometry.pointNear(points.slice(0, 1), point, this.#size(), CLOSING_PX) === 0;
+    if (points.length > 2 && isAtFirst) return this.close();
+    this.cursor = geometry.pointAt(...point);
+    this.draft = { kind, points: [...points, this.cursor] };
     this.#tell(`Point ${points.length + 1} is set, ${inWords(this.cursor)}.`);
   }
 
   takeBack() {
+    if (!this.draft) return;
     const points = this.draft.points.slice(0, -1);
     this.draft = { ...this.draft, points };
     this.#tell(`${points.length} point${points.length === 1 ? " is" : "s are"} set.`);
   }
 
   close() {
+    if (!this.draft) return;
     const fault = geometry.fault(this.draft.points);
     if (fault) return this.#tell("", { complaint: `The shape ${fault}. Take points back, or cancel.` });
     const region = { id: ++ids, ...this.draft };
     this.draft = null;
     this.#history.go([...this.regions, region]);
     this.active = { id: region.id, index: null };
-    this.#tell(`${nameOf(region, this.regions)} is drawn. Save to let it take effect.`, { focus: `${region.id}` });
+    const name = nameOf(region, this.regions);
+    this.#tell(`${name} is drawn. Save to let it take effect.`, { focus: `${region.id}` });
   }
 
   cancel() {
+    if (!this.draft) return;
     const { kind } = this.draft;
     this.draft = null;
     this.#tell("Nothing was drawn.", { focus: `draw-${kind}` });

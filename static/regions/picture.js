@@ -1,20 +1,29 @@
-// The camera's picture, and what the detector finds in it wherever it is: regions change what counts, not what is seen.
+// The camera's picture, and what the detector finds in it wherever it is: regions change what counts, not
+// what is seen.
+
+/** @import { DetectAnswer, Detection } from "api" */
 
 const EVERY_MS = 2000;
 
-// A picture that is fetched on refresh(), and again and again while isLive. Its event "change" comes with each picture, answer
-// or failure: `found`, `problem` (why there is no picture), `blindness` (why nothing is looked for).
+// A picture that is fetched on refresh(), and again and again while isLive. Its event "change" comes with
+// each picture, answer or failure: `found`, `problem` (why there is no picture), `blindness` (why nothing is
+// looked for).
 export class LivePicture extends EventTarget {
   #image;
   #url;
   #detector;
   #timer = 0;
   #asked = 0;
+  /** @type {Detection[]} */
   found = [];
   problem = "";
   blindness = "";
 
-  // detector: the address that finds objects in a picture; empty: nothing is looked for.
+  /**
+   * @param {HTMLImageElement} image
+   * @param {string} url
+   * @param {string} detector the address that finds objects in a picture; empty: nothing is looked for
+   */
   constructor(image, url, detector) {
     super();
     this.#image = image;
@@ -25,6 +34,7 @@ export class LivePicture extends EventTarget {
 
   isLive = true;
 
+  /** @param {boolean} isLive */
   setLive(isLive) {
     this.isLive = isLive;
     this.#again();
@@ -54,6 +64,7 @@ export class LivePicture extends EventTarget {
     if (this.isLive && !document.hidden) this.#timer = setTimeout(() => this.refresh(), EVERY_MS);
   }
 
+  /** @param {Blob} picture */
   async #show(picture) {
     const old = this.#image.src;
     this.#image.src = URL.createObjectURL(picture);
@@ -61,17 +72,24 @@ export class LivePicture extends EventTarget {
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
   }
 
+  /** @param {Blob} picture */
   async #look(picture) {
     if (!this.#detector) return [];
     const headers = { "Content-Type": "image/jpeg", Accept: "application/json" };
-    const answer = await fetch(this.#detector, { method: "POST", body: picture, headers }).catch(() => null);
+    const request = { method: "POST", body: picture, headers };
+    const answer = await fetch(this.#detector, request).catch(() => null);
     this.blindness = answer?.ok ? "" : "The detector does not answer.";
-    return answer?.ok ? (await answer.json()).images[0].detections : [];
+    if (!answer?.ok) return [];
+    /** @type {DetectAnswer} */
+    const { images } = await answer.json();
+    return images[0].detections;
   }
 }
 
+/** @param {string} url */
 async function fetched(url) {
-  const answer = await fetch(url, { cache: "no-store", headers: { Accept: "application/problem+json, image/jpeg;q=0.9" } }).catch(() => null);
+  const headers = { Accept: "application/problem+json, image/jpeg;q=0.9" };
+  const answer = await fetch(url, { cache: "no-store", headers }).catch(() => null);
   if (!answer) throw new Error("The server does not answer.");
   if (answer.status === 401) throw new Error("Your login has ended. Load the page again to log in.");
   if (answer.status === 404) throw new Error("There is no such camera any more.");

@@ -1,12 +1,28 @@
 // Mouse, pen and finger on the picture.
 import * as geometry from "./geometry.js";
 
+/** @import { Editor } from "./editor.js" */
+/** @import { Point } from "./geometry.js" */
+/** @import { View } from "./view.js" */
+/**
+ * @typedef {{from: Point, points: Point[], step: object, isMoved: boolean}} Drag where it began, what was
+ *   there
+ */
+
+/** @type {Record<string, number>} */
 const REACH_PX = { mouse: 9, pen: 12, touch: 22 };
 const CLICK_PX = 3; // a pointer that moves no further clicks, it does not drag
 
+/**
+ * @param {SVGSVGElement} svg
+ * @param {View} view
+ * @param {Editor} editor
+ */
 export function listenToPointer(svg, view, editor) {
-  let drag = null; // {from, points, step, isMoved}: where it began, and what was there
+  /** @type {Drag | null} */
+  let drag = null;
 
+  /** @param {PointerEvent} event */
   function grab(event) {
     if (event.button > 0) return;
     const at = view.at(event);
@@ -14,36 +30,44 @@ export function listenToPointer(svg, view, editor) {
       event.preventDefault();
       return editor.setPoint(at);
     }
-    const held = handleAt(at, REACH_PX[event.pointerType] ?? REACH_PX.mouse) ?? shapeAt(at);
-    if (!held) return editor.choose(null);
+    const choose = handleAt(at, REACH_PX[event.pointerType] ?? REACH_PX.mouse) ?? shapeAt(at);
+    if (!choose) return editor.choose(null);
     event.preventDefault(); // the focus goes to what was grabbed
     svg.setPointerCapture(event.pointerId);
-    if (held.edge) editor.insert(held.edge.index, held.edge.point);
-    else editor.choose(held.id, held.index);
-    drag = { from: at, points: editor.chosen.points, step: {}, isMoved: false };
+    choose();
+    drag = { from: at, points: editor.chosen?.points ?? [], step: {}, isMoved: false };
   }
 
-  // Returns what of the chosen region is there: a point, or an edge; null for neither.
+  /**
+   * Returns what grabs what of the chosen region is there: a point, or an edge; null for neither.
+   * @param {Point} at
+   * @param {number} reachPx
+   */
   function handleAt(at, reachPx) {
     const region = editor.chosen;
     if (!region) return null;
     const index = geometry.pointNear(region.points, at, view.size, reachPx);
-    if (index >= 0) return { id: region.id, index };
+    if (index >= 0) return () => editor.choose(region.id, index);
     const edge = geometry.edgeNear(region.points, at, view.size, reachPx / 1.5);
-    return edge && { edge };
+    return edge && (() => editor.insert(edge.index, edge.point));
   }
 
-  // Returns the region that is there, of several the chosen one, else the last drawn.
+  /**
+   * Returns what grabs the region that is there, of several the chosen one, else the last drawn.
+   * @param {Point} at
+   */
   function shapeAt(at) {
     const there = editor.regions.filter(({ points }) => geometry.contains(points, at));
     const region = there.find(({ id }) => id === editor.active.id) ?? there.at(-1);
-    return region && { id: region.id, index: null };
+    return region && (() => editor.choose(region.id));
   }
 
+  /** @param {PointerEvent} event */
   function pull(event) {
     const at = view.at(event);
     if (editor.draft) return editor.moveCursor(at);
     if (!drag) return;
+    /** @type {Point} */
     const delta = [at[0] - drag.from[0], at[1] - drag.from[1]];
     drag.isMoved ||= Math.hypot(delta[0] * view.size[0], delta[1] * view.size[1]) > CLICK_PX;
     if (drag.isMoved) editor.moveBy(delta, drag.points, drag.step);
@@ -54,7 +78,8 @@ export function listenToPointer(svg, view, editor) {
     drag = null;
   }
 
-  for (const [name, take] of Object.entries({ pointerdown: grab, pointermove: pull, pointerup: release, pointercancel: release })) {
-    svg.addEventListener(name, take);
-  }
+  svg.addEventListener("pointerdown", grab);
+  svg.addEventListener("pointermove", pull);
+  svg.addEventListener("pointerup", release);
+  svg.addEventListener("pointercancel", release);
 }

@@ -1,11 +1,15 @@
 // The regions of a camera on the server: they are saved there, and others may change them meanwhile.
 import { ask, watch } from "../shared/api.js";
 
-const EVERY_MS = 2000;
-const KINDS = ["inside", "ignore"];
+/** @import { SettingsInfo } from "api" */
+/** @import { Refusal } from "../shared/api.js" */
+/** @import { Polygons } from "./editor.js" */
 
-// Its events: "obstacle" when `obstacle` (why nothing can be saved, "" if it can) or `isFixed` changed; "stored" when somebody else
-// changed what is `stored`; "problem" with `problem`, when the server cannot be asked.
+const EVERY_MS = 2000;
+
+// Its events: "obstacle" when `obstacle` (why nothing can be saved, "" if it can) or `isFixed` changed;
+// "stored" when somebody else changed what is `stored`; "problem" with `problem`, when the server cannot be
+// asked.
 export class Store extends EventTarget {
   #camera;
   #section;
@@ -15,19 +19,31 @@ export class Store extends EventTarget {
   isFixed = false;
   problem = "";
 
-  // stored: polygons by kind. settings, section: the addresses of all settings and of the camera's.
+  /**
+   * @param {string} camera
+   * @param {Partial<Polygons>} stored
+   * @param {{settings: string, section: string}} addresses of all settings and of the camera's
+   */
   constructor(camera, stored, { settings, section }) {
     super();
     this.#camera = camera;
     this.#section = section;
     this.stored = byKind(stored);
-    this.#refresh = watch(settings, EVERY_MS, (answer) => this.#take(answer), ({ message }) => this.#tell("problem", { problem: message }));
+    /** @param {SettingsInfo} answer */
+    const take = (answer) => this.#take(answer);
+    /** @param {Refusal} refusal */
+    const fail = ({ message }) => this.#tell("problem", { problem: message });
+    this.#refresh = watch(settings, EVERY_MS, take, fail);
   }
 
-  // Throws a Refusal.
+  /**
+   * Throws a Refusal.
+   * @param {Polygons} polygons
+   */
   async save(polygons) {
     this.#isSaving = true;
-    const detect = Object.fromEntries(KINDS.map((kind) => [kind, polygons[kind].length ? polygons[kind] : null]));
+    const { inside, ignore } = polygons;
+    const detect = { inside: inside.length ? inside : null, ignore: ignore.length ? ignore : null };
     try {
       await ask(this.#section, "PATCH", { detect });
       this.stored = polygons;
@@ -37,30 +53,50 @@ export class Store extends EventTarget {
     }
   }
 
+  /**
+   * @param {string} event
+   * @param {Partial<Pick<Store, "obstacle" | "isFixed" | "problem" | "stored">>} facts
+   */
   #tell(event, facts) {
-    const isNew = Object.entries(facts).some(([name, value]) => this[name] !== value);
+    const { obstacle, isFixed, problem, stored } = this;
+    /** @type {Record<string, unknown>} */
+    const before = { obstacle, isFixed, problem, stored };
+    const isNew = Object.entries(facts).some(([name, value]) => before[name] !== value);
     Object.assign(this, facts);
     if (isNew) this.dispatchEvent(new Event(event));
   }
 
-  #take({ cameras, fixed, is_writable: isWritable, reason }) {
-    const section = cameras[this.#camera];
-    const isFixed = fixed.includes(this.#camera);
+  /** @param {SettingsInfo} settings */
+  #take(settings) {
+    const section = settings.cameras[this.#camera];
+    const isFixed = settings.fixed.includes(this.#camera);
     this.#tell("problem", { problem: "" });
-    this.#tell("obstacle", { isFixed, obstacle: obstacleOf(section, isFixed, isWritable, reason) });
+    this.#tell("obstacle", { isFixed, obstacle: obstacleOf(Boolean(section), isFixed, settings) });
     if (!section || isFixed || this.#isSaving) return;
-    const stored = byKind(section.detect);
+    const stored = byKind(/** @type {Partial<Polygons>} */ (section.detect));
     if (JSON.stringify(stored) !== JSON.stringify(this.stored)) this.#tell("stored", { stored });
   }
 }
 
-// Returns the polygons of each kind, always in one order: they are compared as text.
+/**
+ * Returns the polygons of each kind, always in one order: they are compared as text.
+ * @param {Partial<Polygons> | undefined} polygons
+ * @returns {Polygons}
+ */
 function byKind(polygons) {
-  return Object.fromEntries(KINDS.map((kind) => [kind, polygons?.[kind] ?? []]));
+  return { inside: polygons?.inside ?? [], ignore: polygons?.ignore ?? [] };
 }
 
-function obstacleOf(section, isFixed, isWritable, reason) {
-  if (isFixed) return "This camera comes from the command line, so nothing drawn here can be saved. To keep it, start the server with:";
+/**
+ * @param {boolean} isThere
+ * @param {boolean} isFixed
+ * @param {SettingsInfo} settings
+ */
+function obstacleOf(isThere, isFixed, { is_writable: isWritable, reason }) {
+  if (isFixed) {
+    return "This camera comes from the command line, so nothing drawn here can be saved. "
+      + "To keep it, start the server with:";
+  }
   if (!isWritable) return `Nothing can be saved: ${reason || "the configuration file cannot be written"}.`;
-  return section ? "" : "This camera is not in the configuration any more.";
+  return isThere ? "" : "This camera is not in the configuration any more.";
 }

@@ -1,6 +1,11 @@
 // A camera's section of the configuration, its sources and its changes. Knows nothing of pages.
 
-// Returns the kind of a source as stream_server/config/source_url.py tells them apart.
+/** @typedef {Record<string, unknown>} Section as in the file, or its values by key such as "detect.fps" */
+
+/**
+ * Returns the kind of a source as stream_server/config/source_url.py tells them apart.
+ * @param {unknown} source
+ */
 export function kindOf(source) {
   const text = String(source ?? "");
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1].toLowerCase();
@@ -10,14 +15,21 @@ export function kindOf(source) {
   return scheme === "push" || scheme === "demo" ? scheme : "file";
 }
 
-// Returns {address, username, password} of an address that somebody pasted; without what is masked, and null where it has none.
+const LOGIN = /^(?<scheme>[a-z]+:\/\/)(?<user>[^:@/?#]*)(?::(?<password>[^@/?#]*))?@(?<rest>.*)$/i;
+
+/**
+ * Takes an address apart that somebody pasted; null where it has no credentials, or masked ones.
+ * @param {string} address
+ */
 export function withoutCredentials(address) {
-  const found = /^(?<scheme>[a-z]+:\/\/)(?<user>[^:@/?#]*)(?::(?<password>[^@/?#]*))?@(?<rest>.*)$/i.exec(address);
-  if (!found || found.groups.password === "***") return null;
-  const { scheme, user, password, rest } = found.groups;
-  return { address: scheme + rest, username: decoded(user), password: password === undefined ? null : decoded(password) };
+  const found = LOGIN.exec(address)?.groups;
+  if (!found || found.password === "***") return null;
+  const { scheme, user, password, rest } = found;
+  const secret = password === undefined ? null : decoded(password);
+  return { address: scheme + rest, username: decoded(user), password: secret };
 }
 
+/** @param {string} text */
 function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -26,13 +38,26 @@ function decoded(text) {
   }
 }
 
-// Returns what a section has at a key such as "detect.fps", undefined where it has none.
-export const valueAt = (section, key) => key.split(".").reduce((inner, name) => inner?.[name], section);
+/**
+ * Returns what a section has at a key such as "detect.fps", undefined where it has none.
+ * @param {Section} section
+ * @param {string} key
+ * @returns {any} what a user wrote into the file
+ */
+export const valueAt = (section, key) => (
+  key.split(".").reduce((inner, name) => inner?.[name], /** @type {any} */ (section))
+);
 
+/** @type {(one: unknown, other: unknown) => boolean} */
 const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-// Returns the merge patch (RFC 7396) that gives `section` the values by key; undefined takes a key away.
+/**
+ * Returns the merge patch (RFC 7396) that gives `section` the values by key; undefined takes a key away.
+ * @param {Section} section
+ * @param {Section} values
+ */
 export function patch(section, values) {
+  /** @type {Section} */
   const changes = {};
   for (const [key, value] of Object.entries(values)) {
     const old = valueAt(section, key);
@@ -42,25 +67,39 @@ export function patch(section, values) {
   return changes;
 }
 
-// Returns a value that a patch merges to `value`: of a section it has to name what goes.
+/** @type {(thing: unknown) => thing is Section} */
+const isSection = (thing) => thing !== null && typeof thing === "object" && !Array.isArray(thing);
+
+/**
+ * Returns a value that a patch merges to `value`: of a section it has to name what goes.
+ * @param {unknown} old
+ * @param {unknown} value
+ */
 function replacing(old, value) {
-  const isSection = (thing) => thing !== null && typeof thing === "object" && !Array.isArray(thing);
   if (!isSection(old) || !isSection(value)) return value;
   const gone = Object.keys(old).filter((name) => !(name in value));
   return { ...value, ...Object.fromEntries(gone.map((name) => [name, null])) };
 }
 
-// Returns the section that has the values by key.
+/**
+ * Returns the section that has the values by key.
+ * @param {Section} values
+ */
 export function sectionOf(values) {
+  /** @type {Section} */
   const section = {};
   for (const [key, value] of Object.entries(values)) if (value !== undefined) put(section, key, value);
   return section;
 }
 
+/**
+ * @param {Section} section
+ * @param {string} key
+ * @param {unknown} value
+ */
 function put(section, key, value) {
   const names = key.split(".");
-  const last = names.pop();
   let inner = section;
-  for (const name of names) inner = inner[name] ??= {};
-  inner[last] = value;
+  for (const name of names.slice(0, -1)) inner = /** @type {Section} */ (inner[name] ??= {});
+  inner[names[names.length - 1]] = value;
 }

@@ -1,9 +1,20 @@
 // Brings a page the pictures that are chosen, dropped anywhere on it, or pasted.
 
-// Calls take(files) for each; say(text) where something came that is no file.
+/** @typedef {(files: File[]) => void} Take */
+/** @typedef {(text: string) => void} Say */
+
+/**
+ * Brings them.
+ * @param {object} parts
+ * @param {HTMLInputElement} parts.input
+ * @param {HTMLElement} parts.pasteButton
+ * @param {HTMLElement} parts.zone is marked while something is dragged over the page
+ * @param {Take} parts.take called with the files of each
+ * @param {Say} parts.say called where something came that is no file
+ */
 export function incoming({ input, pasteButton, zone, take, say }) {
   input.addEventListener("change", () => {
-    const files = [...input.files];
+    const files = [...input.files ?? []];
     input.value = ""; // so that the same may be chosen again
     if (files.length) take(files);
   });
@@ -11,9 +22,14 @@ export function incoming({ input, pasteButton, zone, take, say }) {
   takePastes(pasteButton, take, say);
 }
 
+/**
+ * @param {HTMLElement} zone
+ * @param {Take} take
+ * @param {Say} say
+ */
 function takeDrops(zone, take, say) {
   let depth = 0; // dragenter and dragleave come for each element that is crossed
-  const mark = (change) => {
+  const mark = (/** @type {number} */ change) => {
     depth = change ? Math.max(0, depth + change) : 0;
     zone.toggleAttribute("data-dropping", depth > 0);
   };
@@ -23,16 +39,21 @@ function takeDrops(zone, take, say) {
   addEventListener("drop", (event) => {
     event.preventDefault();
     mark(0);
-    const files = [...event.dataTransfer.files];
+    const files = [...event.dataTransfer?.files ?? []];
     if (files.length) take(files);
     else say("What was dropped is no file. Save the picture first, then drop the file.");
   });
 }
 
+/**
+ * @param {HTMLElement} button
+ * @param {Take} take
+ * @param {Say} say
+ */
 function takePastes(button, take, say) {
   const none = "There is no picture in the clipboard.";
   addEventListener("paste", (event) => {
-    const files = [...event.clipboardData.files];
+    const files = [...event.clipboardData?.files ?? []];
     if (files.length) take(files);
     else say(none);
   });
@@ -48,6 +69,7 @@ function takePastes(button, take, say) {
   });
 }
 
+/** @param {ClipboardItem[]} items */
 async function pictures(items) {
   const files = [];
   for (const item of items) {

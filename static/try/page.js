@@ -1,49 +1,61 @@
 import { annotated, show } from "../shared/boxes.js";
 import { Problem, detect } from "../shared/detect.js";
+import { find, part, setText } from "../shared/dom.js";
 import { Filter, fillTable, inWords } from "../shared/found.js";
 import { incoming } from "./incoming.js";
 import { curlLine, pythonLines } from "./lines.js";
 import { Picture, Strip } from "./strip.js";
 import { Footage } from "./footage.js";
 
+/** @import { ImageDetections } from "api" */
+/** @import { Analysed } from "./footage.js" */
+
 const READABLE_MS = 250; // between two changes of the numbers that what moves makes
 
-const page = document.querySelector(".try");
-const part = (id) => document.getElementById(id);
-const colours = page.dataset.colours.split(",");
+const page = find(document, ".try");
+const button = (/** @type {string} */ id) => part(id, HTMLButtonElement);
+const canvas = part("canvas", HTMLCanvasElement);
+const colours = (page.dataset.colours ?? "").split(",");
 const filter = new Filter(showAll);
 const strip = new Strip(choose);
+/** @type {Picture[]} */
 const waiting = []; // pictures that were not sent yet: one is sent after the other
-let shown = null; // the Picture on the stage, where nothing moves
+/** @type {Picture | null} */
+let shown = null; // the one on the stage, where nothing moves
+/** @type {Footage | null} */
 let footage = null; // the camera or video on the stage
 let numbersAt = 0;
 
-const asking = () => new URLSearchParams({ score_threshold: filter.lowest });
+const asking = () => new URLSearchParams({ score_threshold: String(filter.lowest) });
 
-// What there is to be saved and counted: a picture with its answer, or of what moves the last one that has an answer.
+// What there is to be saved and counted: a picture with its answer, or of what moves the last one that has an
+// answer.
 function newest() {
   if (footage) return footage.analysed && { name: footage.name, ...footage.analysed };
   if (!shown?.result) return null;
   const { image, result: { width, height } } = shown;
-  return { name: shown.name, picture: image && { image, width, height }, result: shown.result, latencyMs: shown.latencyMs };
+  const { name, result, latencyMs } = shown;
+  return { name, picture: image && { image, width, height }, result, latencyMs, fps: 0 };
 }
 
+/** @param {ImageDetections | null | undefined} result */
 const kept = (result) => (result ? filter.keep(result.detections) : []);
 
 function draw() {
   const still = shown?.image && { image: shown.image, width: shown.image.width, height: shown.image.height };
   const result = footage ? footage.analysed?.result : shown?.result;
   const picture = footage ? footage.picture : still;
-  show(part("canvas"), picture?.width ? picture : null, kept(result), colours);
+  show(canvas, picture?.width ? picture : null, kept(result), colours);
   part("prompt").hidden = Boolean(footage || shown);
 }
 
 function showNumbers() {
   const found = newest();
   const detections = kept(found?.result);
-  fillTable(part("detections"), detections);
+  fillTable(part("detections", HTMLTableSectionElement), detections);
   part("nothing").hidden = detections.length > 0;
-  part("nothing").textContent = found ? "Nothing found, or nothing of what is to be shown." : "Nothing to show yet.";
+  const nothing = "Nothing found, or nothing of what is to be shown.";
+  part("nothing").textContent = found ? nothing : "Nothing to show yet.";
   const facts = {
     size: found ? `${found.result.width} × ${found.result.height}` : "–",
     model: found?.result.model ?? "–",
@@ -51,10 +63,10 @@ function showNumbers() {
     latency: found ? `${found.latencyMs.toFixed(0)} ms` : "–",
     fps: found?.fps ? found.fps.toFixed(1) : "–",
   };
-  for (const [name, text] of Object.entries(facts)) page.querySelector(`[data-fact=${name}]`).textContent = text;
-  part("canvas").setAttribute("aria-label", found ? `${found.name}: ${inWords(detections)}` : "No picture yet");
-  part("save-picture").disabled = !found?.picture;
-  part("save-json").disabled = !found;
+  for (const [name, text] of Object.entries(facts)) find(page, `[data-fact=${name}]`).textContent = text;
+  canvas.setAttribute("aria-label", found ? `${found.name}: ${inWords(detections)}` : "No picture yet");
+  button("save-picture").disabled = !found?.picture;
+  button("save-json").disabled = !found;
 }
 
 function showLines() {
@@ -65,9 +77,10 @@ function showLines() {
   part("python").textContent = pythonLines(url, name, needsToken);
 }
 
+/** @param {string} status */
 function say(status, problem = "", mayPass = false) {
-  if (part("status").textContent !== status) part("status").textContent = status;
-  if (part("problem").textContent !== problem) part("problem").textContent = problem;
+  setText(part("status"), status);
+  setText(part("problem"), problem);
   part("again").hidden = !mayPass;
 }
 
@@ -90,13 +103,15 @@ function showAll() {
 
 // Pictures.
 
+/** @param {File[]} files */
 function take(files) {
-  const isVideo = ({ type }) => type.startsWith("video/");
+  const isVideo = (/** @type {File} */ { type }) => type.startsWith("video/");
   takePictures(files.filter((file) => !isVideo(file)));
   const video = files.find(isVideo);
   if (video) start(() => Footage.ofVideo(framesAddress(), video), `Opening ${video.name} …`);
 }
 
+/** @param {File[]} files */
 function takePictures(files) {
   if (!files.length) return;
   stopFootage();
@@ -108,6 +123,7 @@ function takePictures(files) {
   if (isIdle) lookAtWaiting();
 }
 
+/** @param {Picture} picture */
 async function choose(picture) {
   stopFootage();
   if (shown !== picture) shown?.unload();
@@ -123,15 +139,18 @@ async function lookAtWaiting() {
   for (; waiting.length; waiting.shift()) await lookAt(waiting[0]);
 }
 
+/** @param {Picture} picture */
 async function lookAt(picture) {
   const startedAt = performance.now();
   picture.problem = null;
   strip.say(picture, "…");
   try {
-    picture.result = await detect(`${page.dataset.detect}?${asking()}`, picture.file, Number(page.dataset.maxBytes));
+    const address = `${page.dataset.detect}?${asking()}`;
+    picture.result = await detect(address, picture.file, Number(page.dataset.maxBytes));
     picture.latencyMs = performance.now() - startedAt;
   } catch (error) {
-    picture.problem = error instanceof Problem ? error : new Problem(`The answer was not understood: ${error.message}.`);
+    const isProblem = error instanceof Problem;
+    picture.problem = isProblem ? error : new Problem(`The answer was not understood: ${error.message}.`);
   }
   strip.say(picture, picture.problem ? "failed" : inWords(kept(picture.result)));
   if (picture === shown && !footage) showAll();
@@ -153,10 +172,14 @@ function switchCamera() {
   start(() => Footage.ofCamera(framesAddress()), "Asking for the camera …");
 }
 
-// Shows what open() returns.
+/**
+ * Shows what open() returns.
+ * @param {() => Promise<Footage>} open
+ * @param {string} status
+ */
 async function start(open, status) {
   stopFootage();
-  part("webcam").disabled = true;
+  button("webcam").disabled = true;
   say(status);
   try {
     play(await open());
@@ -164,9 +187,10 @@ async function start(open, status) {
     sayPicture();
     say("", error.message);
   }
-  part("webcam").disabled = false;
+  button("webcam").disabled = false;
 }
 
+/** @param {Footage} opened */
 function play(opened) {
   const { what } = opened;
   shown?.unload();
@@ -180,7 +204,9 @@ function play(opened) {
     numbersAt = performance.now();
     showNumbers();
   });
-  footage.addEventListener("trouble", () => say("", `No answer to the ${what}’s frames: ${opened.reason}. Trying again …`));
+  footage.addEventListener("trouble", () => {
+    say("", `No answer to the ${what}’s frames: ${opened.reason}. Trying again …`);
+  });
   footage.addEventListener("ended", () => { stopFootage(); say("", opened.reason); });
   part("webcam").textContent = `Stop ${what}`;
   numbersAt = 0;
@@ -195,24 +221,36 @@ function stopFootage() {
   footage.stop();
   footage = null;
   part("webcam").textContent = "Use camera";
-  shown = last && Object.assign(new Picture(new File([], name)), {
-    result: last.result, image: last.picture.image, latencyMs: last.latencyMs, unload() { this.image = null; },
-  });
+  shown = last && still(name, last);
   showAll();
+}
+
+/**
+ * @param {string} name
+ * @param {Analysed} analysed
+ */
+function still(name, { result, picture: { image }, latencyMs }) {
+  return Object.assign(new Picture(new File([], name)), { result, image, latencyMs });
 }
 
 // Saving.
 
+/**
+ * @param {Blob} blob
+ * @param {string} name
+ */
 function save(blob, name) {
   const url = URL.createObjectURL(blob);
   Object.assign(document.createElement("a"), { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60000); // the browser may read it later than the click
 }
 
-const stem = (name) => name.replace(/\.[^.]*$/, "");
+const stem = (/** @type {string} */ name) => name.replace(/\.[^.]*$/, "");
 
 async function savePicture() {
-  const { name, picture, result } = newest();
+  const found = newest();
+  if (!found?.picture) return;
+  const { name, picture, result } = found;
   try {
     save(await annotated(picture, kept(result), colours), `${stem(name)}-boxes.jpg`);
   } catch (error) {
@@ -221,16 +259,24 @@ async function savePicture() {
 }
 
 function saveJson() {
-  const { name, result } = newest();
+  const found = newest();
+  if (!found) return;
+  const { name, result } = found;
   const answer = { ...result, image: name, detections: kept(result) };
   save(new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }), `${stem(name)}.json`);
 }
 
-incoming({ input: part("files"), pasteButton: part("paste"), zone: part("stage"), take, say: (text) => say("", text) });
+incoming({
+  input: part("files", HTMLInputElement),
+  pasteButton: part("paste"),
+  zone: part("stage"),
+  take,
+  say: (text) => say("", text),
+});
 part("webcam").addEventListener("click", switchCamera);
 part("again").addEventListener("click", lookAgain);
 part("save-picture").addEventListener("click", savePicture);
 part("save-json").addEventListener("click", saveJson);
 addEventListener("pagehide", stopFootage);
-new ResizeObserver(draw).observe(part("canvas"));
+new ResizeObserver(draw).observe(canvas);
 showAll();

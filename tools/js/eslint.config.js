@@ -17,5 +17,4 @@ export default [
   },
   // These are loaded without type="module"; the first by other sites, whose names it must leave alone.
   { files: ["static/embed.js", "static/shared/copy.js"], languageOptions: { sourceType: "script" } },
-  { files: ["static/{first-run,regions,settings,try}/*.js", "static/embed.js"], rules: { "max-len": "off" } }, // follow
 ];

@@ -1,4 +1,4 @@
-# What people type: make run (ARGS="--port 8090"), make test, make test-fast, make soak,
+# What people type: make run (ARGS="--port 8090"), make test, make test-fast, make coverage, make soak,
 # make lint, make bench, make screenshots.
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --disable-pip-version-check --editable
 # Programs of others that the tests run against ours, each in an environment of its own.
 FOREIGN := .cache/foreign
 
-.PHONY: run test test-fast soak lint bench screenshots clean test-system test-foreign
+.PHONY: run test test-fast coverage soak lint bench screenshots clean test-system test-foreign
 
 run: $(VENV)/.run | $(CONFIG)
 	@exec $(BIN)/stream-server run --config $(CONFIG) $(ARGS)
@@ -24,6 +24,10 @@ FAST := FAST=true $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile -rfE 
 
 test-fast: $(VENV)/.test
 	$(FAST)
+
+# Fails below what pyproject.toml has as fail_under.
+coverage: $(VENV)/.test
+	$(FAST) --cov --cov-report=term
 
 # All that is marked so: the counts that are too many for every run, and an hour of changes; SOAK_MINUTES=10 for
 # less, SOAK_LOG=file for what is held every five seconds.

@@ -27,7 +27,7 @@ def test_part_is_the_canonical_framing() -> None:
     )
 
 
-@pytest.mark.parametrize("framing", [CANONICAL, Framing("boundarydonotcross"), Framing(is_empty=True)])
+@pytest.mark.parametrize("framing", [CANONICAL, Framing("boundarydonotcross"), Framing(omit_data=True)])
 def test_opening_and_content_type_name_the_boundary_of_the_parts(framing: Framing) -> None:
     token = framing.content_type.partition("boundary=")[2]
     boundary = f"--{token}\r\n".encode()
@@ -40,7 +40,7 @@ def test_our_own_boundary_is_the_word_frame() -> None:
 
 
 def test_parts_without_pictures_are_empty() -> None:
-    assert Framing(is_empty=True).part(b"JPEG", 1) == (
+    assert Framing(omit_data=True).part(b"JPEG", 1) == (
         b"Content-Type: image/jpeg\r\nContent-Length: 0\r\nX-Timestamp: 1.000000\r\n\r\n\r\n--frame\r\n"
     )
 

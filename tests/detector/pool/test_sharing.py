@@ -150,6 +150,7 @@ def test_eight_cameras_at_three_times_what_there_is_share_alike(pool: DetectorPo
     assert not any(camera.mixed_up or camera.errors for camera in cameras)
 
 
+@pytest.mark.slow
 def test_a_camera_of_twice_the_weight_gets_twice_as_much(pool: DetectorPool) -> None:
     cameras = [Camera(pool, f"camera {number}", weight=1 + (number == 0)) for number in range(8)]
     heavy, *others = look_at(cameras, 3)

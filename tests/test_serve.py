@@ -256,7 +256,7 @@ def crash(model: object, *, threads: int = 1) -> ScriptedDetector:
 
 def test_video_goes_on_while_every_detector_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = partial(DetectorPool, loader=crash)
-    monkeypatch.setattr("stream_server.engine.DetectorPool", pool)
+    monkeypatch.setattr("stream_server.detection.workers.DetectorPool", pool)
     config = Config.load(
         None,
         cameras={"demo": {"source": "demo:", "width": 320, "height": 180}},

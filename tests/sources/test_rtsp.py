@@ -49,8 +49,9 @@ def camera() -> Iterator[RTSPCamera]:
         yield camera
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def locked_camera() -> Iterator[RTSPCamera]:
+    """A camera of the test's own: what it tells of its answers may come late, into another test's count."""
     with RTSPCamera({"/stream": Stream()}, username=USERNAME, password=PASSWORD) as camera:
         yield camera
 
@@ -169,14 +170,13 @@ def test_credentials_may_stand_in_the_address(locked_camera: RTSPCamera) -> None
 def test_refused_credentials_are_tried_once(
     locked_camera: RTSPCamera, username: str | None, password: str | None, reason: str
 ) -> None:
-    before = locked_camera.answers[401]
     source = rtsp_source(locked_camera.url(), username=username, password=password)
     with pytest.raises(AuthenticationFailed) as caught:
         source.open()
     source.close()
     assert caught.value.reason == reason
     # The challenge, the answer to it, and what is asked without credentials to say why: one failed login.
-    assert locked_camera.answers[401] - before <= 3
+    assert locked_camera.answers[401] <= 3
 
 
 _MD5 = 'Digest realm="r", nonce="n", algorithm=MD5'
